@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two gateways in network namespaces of a real kernel, joined by a cable.
+
+    192.168.10.1 ─ tokyo (210.11.11.11) ═══ (210.22.22.22) osaka ─ 192.168.20.1
+    fd00:10::1           2001:db8::11       2001:db8::22           fd00:20::1
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import subprocess
+
+import pytest
+from ike.kernel.base import KernelError
+from ike.kernel.xfrm import XfrmKernel
+
+STRICT = bool(os.environ.get("KERNEL_TESTS_STRICT"))
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def run(command: str) -> str:
+    return subprocess.run(command.split(), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+class Site:
+    """A gateway: a network namespace with its kernel."""
+
+    def __init__(self, name, address, peer, address6, peer6, lan, far, lan6, far6):
+        self.name = "tanuki-test-" + name
+        self.address, self.peer, self.address6, self.peer6 = address, peer, address6, peer6
+        self.lan, self.far, self.lan6, self.far6 = lan, far, lan6, far6
+        self.kernel = None
+
+    def run(self, command: str) -> str:
+        return run("ip netns exec {} {}".format(self.name, command))
+
+    @contextlib.contextmanager
+    def inside(self):
+        """What is opened meanwhile (a socket, a file of /proc/net) is this site's."""
+        with open("/proc/self/ns/net") as outside, open("/run/netns/" + self.name) as namespace:  # noqa: PTH123
+            _enter(namespace)
+            try:
+                yield
+            finally:
+                _enter(outside)
+
+    def configure(self):
+        with self.inside():
+            self.kernel = XfrmKernel()
+        for command in (
+            "ip link set lo up",
+            "ip link set cable up",
+            "ip address add {}/32 peer {}/32 dev cable".format(self.address, self.peer),
+            "ip -6 address add {}/64 dev cable nodad".format(self.address6),
+            "ip address add {}/24 dev lo".format(self.lan),
+            "ip -6 address add {}/64 dev lo nodad".format(self.lan6),
+            "ip route add {}/32 via {} src {}".format(self.far, self.peer, self.lan),
+            "ip -6 route add {}/128 via {} src {}".format(self.far6, self.peer6, self.lan6),
+        ):
+            self.run(command)
+
+    def ping(self, target: str, count: int = 3) -> bool:
+        command = "ping -q -i 0.05 -W 1 -c {} {}".format(count, target).split()
+        return not subprocess.run(["ip", "netns", "exec", self.name, *command], stdout=subprocess.DEVNULL).returncode
+
+
+def _enter(namespace) -> None:
+    if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def unavailable(reason: str) -> None:
+    """Skip, or fail where the machine was booted for these tests."""
+    if STRICT:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cabled():
+    if os.geteuid() != 0:
+        unavailable("network namespaces need root; tests/kernel/run needs none")
+    tokyo = Site(
+        "tokyo", "210.11.11.11", "210.22.22.22", "2001:db8::11", "2001:db8::22",
+        "192.168.10.1", "192.168.20.1", "fd00:10::1", "fd00:20::1",
+    )  # fmt: skip
+    osaka = Site(
+        "osaka", "210.22.22.22", "210.11.11.11", "2001:db8::22", "2001:db8::11",
+        "192.168.20.1", "192.168.10.1", "fd00:20::1", "fd00:10::1",
+    )  # fmt: skip
+    with contextlib.ExitStack() as cleanup:
+        for site in (tokyo, osaka):
+            run("ip netns add " + site.name)
+            cleanup.callback(run, "ip netns delete " + site.name)
+        run(
+            "ip link add name cable netns {} type veth peer name cable netns {}".format(tokyo.name, osaka.name)
+        )
+        for site in (tokyo, osaka):
+            site.configure()
+            cleanup.callback(site.kernel.close)
+        yield tokyo, osaka
+
+
+@pytest.fixture()
+def sites(cabled):
+    """(tokyo, osaka) with empty SPD and SAD."""
+    yield cabled
+    for site in cabled:
+        site.kernel.flush_policies()
+        site.kernel.flush_sas()
+        site.kernel.read_events()
+
+
+@pytest.fixture()
+def gateways(sites):
+    """``sites`` of a kernel that has ESP."""
+    tokyo, _osaka = sites
+    try:
+        tokyo.kernel.flush_sas()
+        with tokyo.inside():
+            _probe_esp(tokyo)
+    except KernelError as error:
+        unavailable("this kernel has no ESP ({}): use tests/kernel/run".format(error))
+    return sites
+
+
+def _probe_esp(site: Site) -> None:
+    from tests.kernel.samples import tunnel_sa
+
+    association = tunnel_sa(site.address, site.peer, 0x1000)
+    site.kernel.add_sa(association)
+    site.kernel.delete_sa(association.id)
