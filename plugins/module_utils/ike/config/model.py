@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Union
+from typing import NamedTuple, Union
 
 KEYWORD = "keyword"
 STRING = "string"
 MARK = "mark"  # the comma of an algorithm's parameters, the dash of a range
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """Where something stands: the file as it was named, line and column counted from 1 (0: unknown)."""
 
     file: str = ""
@@ -84,7 +83,7 @@ Node = Union[Directive, Block]
 
 @dataclass(frozen=True)
 class Configuration:
-    """A file with everything that it includes. Its sections are Blocks, and Directives for ``include`` and short forms."""
+    """A file with everything that it includes. Its sections are Blocks; ``setval`` and ``include`` are Directives."""
 
     sections: tuple[Node, ...] = ()
     dialect: str = field(default="tanuki", compare=False)

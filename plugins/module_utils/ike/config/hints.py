@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What probably was meant: hints for syntax errors whose cause is known."""
+
+from __future__ import annotations
+
+import difflib
+
+from .grammar import CONTEXTS, RESERVED, TANUKI, TOP, WORD_CLASSES, Rule, contexts_of
+from .lexer import CLOSE, ILLEGAL, OPEN, QUOTED, WORD, Token
+
+MAX_GUESS = 64  # longer words are not compared with the known ones
+MAX_SHOWN = 40
+
+_CHARACTERS = {
+    "\r": "a carriage return without line feed",
+    "\f": "a form feed",
+    "\v": "a vertical tab",
+    '"': "a quote that is never closed",
+    "\u00a0": "a no-break space",
+}
+_MISNAMED = {"user_fqdn": "email", "address": "ipaddr", "asn1dn": "x509_subject", "pre_shared_key": "psk"}
+
+
+def shown(text: str) -> str:
+    """A text as a message shows it: printable, not too long, on one line."""
+    if text in _CHARACTERS:
+        return _CHARACTERS[text]
+    cut = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    return cut if cut.isprintable() else ascii(cut)
+
+
+def one_of(words: frozenset[str]) -> str:
+    """``a, b or c``."""
+    ordered = sorted(words)
+    if len(ordered) > 12:
+        return "one of the {} names that are known here".format(len(ordered))
+    return " or ".join(filter(None, (", ".join(ordered[:-1]), ordered[-1])))
+
+
+def for_illegal(text: str) -> str:
+    if text == "\r":
+        return "lines end in LF or CRLF"
+    return "" if text == '"' else "such characters stand only inside quotes and comments"
+
+
+def for_name(text: str, context: str, dialect: str) -> str:
+    """For an unknown directive or section."""
+    near = _near(text, CONTEXTS[context])
+    if near:
+        return near
+    elsewhere = [place for place in contexts_of(text) if place != TOP]
+    if elsewhere and text:
+        return "it belongs in {}".format(", ".join(elsewhere))
+    if text in CONTEXTS[TOP]:
+        return "it belongs between the sections"
+    return ""
+
+
+def for_value(token: Token, rule: Rule, dialect: str) -> str:
+    """For a token that doesn't fit a directive's argument."""
+    if token.kind == OPEN:
+        return "it takes one value, not a list"
+    if token.kind == ILLEGAL:
+        return for_illegal(token.text)
+    if rule.argument == "pattern" and token.kind == WORD:
+        return "a path to include must be quoted"
+    if token.text in rule.more_words and dialect != TANUKI:
+        return "only dialect tanuki knows {}: racoon2 does not".format(token.text)
+    if rule.argument in ("time", "bytes", "number"):
+        return _for_number(token, rule)
+    words = set(rule.known_words(dialect)) | _class_words(rule)
+    if token.kind == QUOTED and token.text in words:
+        return "keywords stand without quotes"
+    return _near(token.text, words) or for_string(token)
+
+
+def for_string(token: Token) -> str:
+    if token.kind == WORD and token.text in RESERVED:
+        return "{} is a reserved word: as a string it needs quotes".format(token.text)
+    return for_illegal(token.text) if token.kind == ILLEGAL else ""
+
+
+def for_semicolon(kind: str) -> str:
+    return "a closing brace needs a semicolon too" if kind == CLOSE else ""
+
+
+def for_surplus(name: str, token: Token) -> str:
+    """For a token where a statement should end."""
+    if name == "include":
+        return "a path to include must be quoted"
+    if token.kind == WORD and token.text == "port":
+        return "{} takes no port".format(name)
+    return for_illegal(token.text) if token.kind == ILLEGAL else ""
+
+
+def _for_number(token: Token, rule: Rule) -> str:
+    if "$" in token.text:
+        return "numbers are read before variables are known: write the number itself"
+    digits = token.text.rstrip("BGKMabcdefhiknorstuy")
+    if token.kind == WORD and digits.isdigit() and digits != token.text:
+        return "write a blank between number and unit: {} {}".format(digits, token.text[len(digits) :])
+    if token.text == "infinite":
+        return "infinite stands only for times and sizes"
+    return ""
+
+
+def _class_words(rule: Rule) -> frozenset[str]:
+    first = {
+        "boolean": "BOOLEAN",
+        "identity": "ID_TYPE",
+        "hook": "EVENT",
+        "key pair": "KEY_TYPE",
+        "public key": "KEY_TYPE",
+    }
+    return WORD_CLASSES.get(first.get(rule.argument, ""), frozenset())
+
+
+def _near(text: str, words: object) -> str:
+    """A hint towards the word that ``text`` resembles, or nothing."""
+    known = [word for word in words if word]
+    if _MISNAMED.get(text) in known:
+        return "did you mean {}?".format(_MISNAMED[text])
+    if text.lower() in known:
+        return "did you mean {}? keywords are lower case".format(text.lower())
+    if len(text) > MAX_GUESS:
+        return ""
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.75)
+    return "did you mean {}?".format(close[0]) if close else ""

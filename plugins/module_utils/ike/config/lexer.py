@@ -1,0 +1,91 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Text to tokens: one pass, linear in the length of the text, every token with its line and column.
+
+Whatever upstream's lexer doesn't know becomes an ILLEGAL token of one character: what that means depends on
+where it stands, and the parser knows where that is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .model import Position
+
+WORD = "word"
+QUOTED = "quoted"
+ILLEGAL = "illegal"
+END = "end"
+OPEN = "{"
+CLOSE = "}"
+SEMICOLON = ";"
+COMMA = ","
+DASH = "-"
+
+MAX_TOKENS = 4_000_000  # some twenty thousand tunnels
+
+_TOKEN = re.compile(
+    r"""
+    [ \t]* (?: \#[^\n]* )?
+    (?: (?P<line> \r?\n )
+      | (?P<word> [0-9A-Za-z%*\-./:?@_]+ )
+      | (?P<quoted> "[^"]*" )
+      | (?P<mark> [{};,] )
+      | (?P<end> \Z )
+      | (?P<illegal> . )
+    )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Token(NamedTuple):
+    """``kind`` is WORD, QUOTED, ILLEGAL, END or the punctuation itself; ``text`` is without the quotes."""
+
+    kind: str
+    text: str
+    line: int
+    column: int
+
+    def at(self, file: str) -> Position:
+        return Position(file, self.line, self.column)
+
+    @property
+    def shown(self) -> str:
+        """As a message names it."""
+        if self.kind == END:
+            return "the end of the file"
+        return '"{}"'.format(self.text) if self.kind == QUOTED else self.text
+
+
+def tokenize(text: str) -> list[Token]:
+    """The tokens of a text, ending in one END. A text of more than MAX_TOKENS ends early, in an ILLEGAL one."""
+    tokens: list[Token] = []
+    line, line_start = 1, 0
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup
+        start = match.start(kind)
+        if kind == "line":
+            line, line_start = line + 1, match.end()
+            continue
+        value = match.group(kind)
+        column = start - line_start + 1
+        if kind == "word":
+            tokens.append(Token(DASH if value == "-" else WORD, value, line, column))
+        elif kind == "mark":
+            tokens.append(Token(value, value, line, column))
+        elif kind == "quoted":
+            tokens.append(Token(QUOTED, value[1:-1], line, column))
+            if "\n" in value:
+                line, line_start = line + value.count("\n"), start + value.rindex("\n") + 1
+        elif kind == "end":
+            tokens.append(Token(END, "", line, column))
+            break
+        else:
+            tokens.append(Token(ILLEGAL, value, line, column))
+        if len(tokens) >= MAX_TOKENS:
+            tokens += [Token(ILLEGAL, "too many tokens", line, column), Token(END, "", line, column)]
+            break
+    return tokens
