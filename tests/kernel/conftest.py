@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two gateways in network namespaces of a real kernel, joined by a cable.
 
-    192.168.10.1 ─ tokyo (210.11.11.11) ═══ (210.22.22.22) osaka ─ 192.168.20.1
-    fd00:10::1           2001:db8::11       2001:db8::22           fd00:20::1
+192.168.10.1 ─ tokyo (210.11.11.11) ═══ (210.22.22.22) osaka ─ 192.168.20.1
+fd00:10::1           2001:db8::11       2001:db8::22           fd00:20::1
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import os
 import subprocess
 
 import pytest
+
 from ike.kernel.base import KernelError
 from ike.kernel.xfrm import XfrmKernel
+from tests.kernel.samples import tunnel_sa
 
 STRICT = bool(os.environ.get("KERNEL_TESTS_STRICT"))
 _CLONE_NEWNET = 0x40000000
@@ -64,9 +66,11 @@ class Site:
         ):
             self.run(command)
 
-    def ping(self, target: str, count: int = 3) -> bool:
-        command = "ping -q -i 0.05 -W 1 -c {} {}".format(count, target).split()
-        return not subprocess.run(["ip", "netns", "exec", self.name, *command], stdout=subprocess.DEVNULL).returncode
+    def ping(self, target: str, count: int = 3, source: str = "") -> bool:
+        """Whether every ping was answered. Without ``source``, ping finds its own by a UDP socket to port 1025."""
+        command = ["ip", "netns", "exec", self.name, "ping", "-q", "-i", "0.05", "-W", "1", "-c", str(count)]
+        command += ["-I", source] if source else []
+        return subprocess.run([*command, target], check=False, stdout=subprocess.DEVNULL).returncode == 0
 
 
 def _enter(namespace) -> None:
@@ -97,9 +101,7 @@ def cabled():
         for site in (tokyo, osaka):
             run("ip netns add " + site.name)
             cleanup.callback(run, "ip netns delete " + site.name)
-        run(
-            "ip link add name cable netns {} type veth peer name cable netns {}".format(tokyo.name, osaka.name)
-        )
+        run("ip link add name cable netns {} type veth peer name cable netns {}".format(tokyo.name, osaka.name))
         for site in (tokyo, osaka):
             site.configure()
             cleanup.callback(site.kernel.close)
@@ -113,7 +115,8 @@ def sites(cabled):
     for site in cabled:
         site.kernel.flush_policies()
         site.kernel.flush_sas()
-        site.kernel.read_events()
+        while site.kernel.read_events():
+            pass
 
 
 @pytest.fixture()
@@ -122,16 +125,13 @@ def gateways(sites):
     tokyo, _osaka = sites
     try:
         tokyo.kernel.flush_sas()
-        with tokyo.inside():
-            _probe_esp(tokyo)
+        _probe_esp(tokyo)
     except KernelError as error:
         unavailable("this kernel has no ESP ({}): use tests/kernel/run".format(error))
     return sites
 
 
 def _probe_esp(site: Site) -> None:
-    from tests.kernel.samples import tunnel_sa
-
     association = tunnel_sa(site.address, site.peer, 0x1000)
     site.kernel.add_sa(association)
     site.kernel.delete_sa(association.id)

@@ -10,9 +10,9 @@ import socket
 from dataclasses import replace
 
 import pytest
+
 from ike.kernel.base import KernelError
 from ike.policy.sa import AH, ESP, FWD, IN, OUT, TRANSPORT, TUNNEL, Policy, Template, TrafficSelector
-
 from tests.kernel.samples import policies, transport_policies
 
 

@@ -10,9 +10,9 @@ import ipaddress
 from dataclasses import replace
 
 import pytest
+
 from ike.kernel.base import SPI_MAXIMUM, SPI_MINIMUM, KernelError
 from ike.policy.sa import AH, ESP, TRANSPORT, Encapsulation, Lifetime, SaId, TrafficSelector
-
 from tests.kernel.samples import recorded_sas, tunnel_sa
 
 SUITES = (
