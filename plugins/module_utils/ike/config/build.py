@@ -1,0 +1,276 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Building a site's configuration from plain facts: what a generator writes, with upstream's traps avoided.
+
+One remote, policy, ipsec and sa and a pair of selectors per network pair and tunnel, nothing inherited, no variables
+(reference, section 7.3). In dialect racoon2 each known crash of upstream has its guard (reference, section 8.1): an
+IKEv1 remote gets an ``ikev2`` block that is never negotiated, policies always name both SA addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .grammar import RACOON2, RESERVED, rule_of
+from .model import KEYWORD, MARK, Block, Configuration, Directive, Item, Node, Word
+from .settings import IKEV1, IKEV2, Address, Network
+from .syntax import NUMBER
+
+IKE_PORT = 500
+
+# What a dormant ikev2 block says. It is never negotiated, but upstream's start-up check reads it.
+_DORMANT_ENCRYPTION = ("aes128_cbc",)
+_DORMANT_DIGEST = ("hmac_sha1",)
+_DORMANT_GROUP = ("modp2048",)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The cryptography of a tunnel, in the language's own keywords. Times in seconds.
+
+    ``ike_hash`` holds hashes for version 1 (``sha1``) and integrity algorithms for version 2 (``hmac_sha1``);
+    ``ike_prf`` serves version 2 only. An entry with a key length is written as ``aes_ctr,128``.
+    ``esp_integrity`` may be empty with AEADs. ``dpd_delay`` 0 means that no probe is sent (version 1 only).
+    """
+
+    version: int
+    ike_encryption: tuple[str, ...]
+    ike_hash: tuple[str, ...]
+    groups: tuple[str, ...]
+    esp_encryption: tuple[str, ...]
+    esp_integrity: tuple[str, ...] = ()
+    ike_prf: tuple[str, ...] = ()
+    ike_lifetime: int = 28800
+    child_lifetime: int = 28800
+    pfs: bool = False
+    dpd_delay: int = 30
+    proposal_check: str = "obey"
+    nat_traversal: bool = True
+
+
+@dataclass(frozen=True)
+class LocalEnd:
+    """This site. ``address`` is where it listens; the paths are on the target."""
+
+    address: Address
+    psk_directory: str
+    ports: tuple[int, ...] = (500, 4500)
+    spmd_socket: str = "/var/run/racoon2/spmif"
+    spmd_password_file: str = "/usr/local/etc/racoon2/spmd.pwd"  # noqa: S105 (a path)
+
+
+@dataclass(frozen=True)
+class PeerEnd:
+    """A tunnel to one peer: every network of ``local_networks`` with every one of ``peer_networks``.
+
+    Ids are (type, value) pairs such as ``("ipaddr", "192.0.2.1")`` or ``("fqdn", "gw.example.com")``.
+    """
+
+    name: str
+    address: Address
+    my_id: tuple[str, str]
+    peers_id: tuple[str, str]
+    local_networks: tuple[Network, ...]
+    peer_networks: tuple[Network, ...]
+    profile: Profile
+    passive: bool = False
+
+
+def site_configuration(local: LocalEnd, peers: list[PeerEnd], dialect: str) -> Configuration:
+    """The whole configuration of one site. ValueError where a name or value has no place in the language."""
+    _check_names(peers)
+    sections = [_interface(local), Block("resolver", None, (_words("resolver", "off"),))]
+    sections += [_remote(local, peer, dialect) for peer in peers]
+    sections += _selectors(peers)
+    sections += [_policy(local, peer) for peer in peers]
+    sections += [_ipsec(peer) for peer in peers]
+    sections += [_sa(peer) for peer in peers]
+    return Configuration(tuple(sections), dialect)
+
+
+def psk_path(local: LocalEnd, peer: PeerEnd) -> str:
+    """Where the key that is shared with a peer lies."""
+    return "{}/{}.psk".format(local.psk_directory, peer.name)
+
+
+def selector_names(peer: PeerEnd, number: int) -> tuple[str, str]:
+    """The indexes of the outbound and the inbound selector of a peer's n-th pair of networks, counted from 1."""
+    return "{}_{}_out".format(peer.name, number), "{}_{}_in".format(peer.name, number)
+
+
+def _check_names(peers: list[PeerEnd]) -> None:
+    seen: set[str] = set()
+    for peer in peers:
+        if not peer.name or peer.name in RESERVED or set(peer.name) & set('"${}[]/ \t\r\n'):
+            raise ValueError("{!r} is no name for a peer".format(peer.name))
+        if peer.name in seen:
+            raise ValueError("two peers are named {}".format(peer.name))
+        seen.add(peer.name)
+
+
+# ---- Sections -----------------------------------------------------------------------------------------------------------
+
+
+def _interface(local: LocalEnd) -> Block:
+    ike = tuple(_endpoint(local.address, port) for port in local.ports)
+    spmd = Directive("spmd", ((_keyword("unix"), Word(local.spmd_socket)),), True)
+    return Block(
+        "interface", None, (Directive("ike", ike, True), spmd, _strings("spmd_password", local.spmd_password_file))
+    )
+
+
+def _remote(local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
+    protocol = IKEV1 if peer.profile.version == 1 else IKEV2
+    body = [_words("acceptable_kmp", protocol, listed=True), _ike(protocol, local, peer)]
+    if protocol == IKEV1 and dialect == RACOON2:
+        body.append(_dormant(local, peer))
+    return Block("remote", Word(peer.name), tuple(body))
+
+
+def _ike(protocol: str, local: LocalEnd, peer: PeerEnd) -> Block:
+    profile = peer.profile
+    body = [
+        *([_words("exchange_mode", "main")] if protocol == IKEV1 else []),
+        *([_words("passive", "on")] if peer.passive else []),
+        *_who(peer),
+        _words("verify_id", "on"),
+        _algorithms(protocol, "kmp_enc_alg", profile.ike_encryption),
+        *([_algorithms(protocol, "kmp_prf_alg", profile.ike_prf)] if protocol == IKEV2 else []),
+        *([_algorithms(protocol, "kmp_hash_alg", profile.ike_hash)] if profile.ike_hash else []),
+        _words("kmp_dh_group", *profile.groups, listed=True),
+        _words("kmp_auth_method", "psk", listed=True),
+        _strings("pre_shared_key", psk_path(local, peer)),
+        _seconds("kmp_sa_lifetime_time", profile.ike_lifetime),
+        *([_words("proposal_check", profile.proposal_check)] if protocol == IKEV1 else []),
+        _words("need_pfs", "on" if profile.pfs else "off"),
+        _words("nat_traversal", "on" if profile.nat_traversal else "off"),
+        *([_words("dpd", "on")] if protocol == IKEV1 else []),
+        *([_seconds("dpd_delay", profile.dpd_delay)] if profile.dpd_delay else []),
+    ]
+    return Block(protocol, None, tuple(body))
+
+
+def _dormant(local: LocalEnd, peer: PeerEnd) -> Block:
+    """acceptable_kmp keeps it from being used; without it upstream's spmd crashes (reference, 8.1 #1)."""
+    body = (
+        *_who(peer),
+        _algorithms(IKEV2, "kmp_enc_alg", _DORMANT_ENCRYPTION),
+        _algorithms(IKEV2, "kmp_prf_alg", _DORMANT_DIGEST),
+        _algorithms(IKEV2, "kmp_hash_alg", _DORMANT_DIGEST),
+        _words("kmp_dh_group", *_DORMANT_GROUP, listed=True),
+        _words("kmp_auth_method", "psk", listed=True),
+        _strings("pre_shared_key", psk_path(local, peer)),
+    )
+    return Block(IKEV2, None, body)
+
+
+def _who(peer: PeerEnd) -> list[Node]:
+    return [
+        _identity("my_id", peer.my_id),
+        _identity("peers_id", peer.peers_id),
+        Directive("peers_ipaddr", (_endpoint(peer.address, IKE_PORT),)),
+    ]
+
+
+def _selectors(peers: list[PeerEnd]) -> list[Block]:
+    """All pairs, the more specific ones first: upstream's kernel may take the first policy that matches."""
+    pairs = [(peer, number, *networks) for peer in peers for number, networks in enumerate(_pairs(peer), 1)]
+    pairs.sort(key=lambda pair: -(pair[2].prefixlen + pair[3].prefixlen))
+    sections = []
+    for peer, number, ours, theirs in pairs:
+        outbound, inbound = selector_names(peer, number)
+        sections.append(_selector(outbound, "outbound", ours, theirs, peer.name))
+        sections.append(_selector(inbound, "inbound", theirs, ours, peer.name))
+    return sections
+
+
+def _pairs(peer: PeerEnd) -> list[tuple[Network, Network]]:
+    return [(ours, theirs) for ours in peer.local_networks for theirs in peer.peer_networks]
+
+
+def _selector(name: str, direction: str, source: Network, destination: Network, policy: str) -> Block:
+    body = (
+        _words("direction", direction),
+        _strings("src", str(source)),
+        _strings("dst", str(destination)),
+        _strings("upper_layer_protocol", "any"),
+        _strings("policy_index", policy),
+    )
+    return Block("selector", Word(name), body)
+
+
+def _policy(local: LocalEnd, peer: PeerEnd) -> Block:
+    body = (
+        _words("action", "auto_ipsec"),
+        _strings("remote_index", peer.name),
+        _words("ipsec_mode", "tunnel"),
+        _words("ipsec_level", "require"),
+        _strings("ipsec_index", peer.name),
+        _strings("my_sa_ipaddr", str(local.address)),
+        _strings("peers_sa_ipaddr", str(peer.address)),
+    )
+    return Block("policy", Word(peer.name), body)
+
+
+def _ipsec(peer: PeerEnd) -> Block:
+    body = (_seconds("ipsec_sa_lifetime_time", peer.profile.child_lifetime), _strings("sa_index", peer.name))
+    return Block("ipsec", Word(peer.name), body)
+
+
+def _sa(peer: PeerEnd) -> Block:
+    profile = peer.profile
+    body = [_words("sa_protocol", "esp"), _algorithms("sa", "esp_enc_alg", profile.esp_encryption)]
+    if profile.esp_integrity:
+        body.append(_algorithms("sa", "esp_auth_alg", profile.esp_integrity))
+    return Block("sa", Word(peer.name), tuple(body))
+
+
+# ---- Directives ---------------------------------------------------------------------------------------------------------
+
+
+def _keyword(text: str) -> Word:
+    return Word(text, KEYWORD)
+
+
+def _words(name: str, *words: str, listed: bool = False) -> Directive:
+    return Directive(name, tuple((_keyword(word),) for word in words), listed)
+
+
+def _strings(name: str, text: str) -> Directive:
+    return Directive(name, ((_literal(text),),))
+
+
+def _literal(text: str) -> Word:
+    """A value that no variable may creep into."""
+    if '"' in text or "${" in text or "$[" in text:
+        raise ValueError("{!r} cannot stand in racoon2.conf as it is".format(text))
+    return Word(text)
+
+
+def _seconds(name: str, seconds: int) -> Directive:
+    if not 0 < seconds < 2**31:
+        raise ValueError("{}: {} seconds, but upstream knows 1 to {}".format(name, seconds, 2**31 - 1))
+    return Directive(name, ((Word(str(seconds)), _keyword("sec")),))
+
+
+def _endpoint(address: Address, port: int) -> Item:
+    return (Word(str(address)), _keyword("port"), Word(str(port)))
+
+
+def _identity(name: str, identity: tuple[str, str]) -> Directive:
+    return Directive(name, ((_keyword(identity[0]), _literal(identity[1])),))
+
+
+def _algorithms(context: str, name: str, entries: tuple[str, ...]) -> Directive:
+    rule = rule_of(context, name)
+    known = rule.words + rule.more_words
+    return Directive(name, tuple(_algorithm(name, entry, known) for entry in entries), True)
+
+
+def _algorithm(name: str, entry: str, known: tuple[str, ...]) -> Item:
+    keyword, comma, bits = entry.partition(",")
+    bits = bits.strip()
+    if keyword not in known or (comma and NUMBER.match(bits) is None):
+        raise ValueError("{}: {} is no algorithm that is known here".format(name, entry))
+    return (_keyword(keyword), Word(",", MARK), Word(bits)) if comma else (_keyword(keyword),)
