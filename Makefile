@@ -15,10 +15,14 @@ help:  ## List the targets
 
 # ---- Tools: a virtual environment with the test tools, made once --------------------------------------------------
 
-.PHONY: deps
+.PHONY: deps packages
 deps: $(VENV)/.complete  ## Install what the targets need
 
-$(VENV)/.complete: tests/requirements.txt
+packages:  ## Install the Debian packages that this host lacks
+	@lab/install-packages.sh
+
+$(VENV)/.complete: tests/requirements.txt | packages
+	@echo "== Python tools in build/venv"
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
@@ -45,5 +49,32 @@ unit: deps  ## Unit tests
 package: deps  ## Build the installable tarball, build/tanuki-ipsec-VERSION.tar.gz
 	ansible-galaxy collection build --force --output-path $(BUILD) .
 
-clean:  ## Remove everything that was built
+clean: demo-down molecule-down  ## Stop the machines, remove everything that was built
 	rm -rf $(BUILD) .pytest_cache .ruff_cache
+
+# ---- The lab: virtual machines to see it work (docs/lab.md) --------------------------------------------------------
+
+PROFILE ?= 2007
+MOLECULE := $(BUILD)/molecule
+
+.PHONY: demo demo-down lab-image lab-up lab-status molecule molecule-down
+demo: deps  ## Two sites in virtual machines, a tunnel between them and its proof; PROFILE=2007
+	python3 -m lab.demo --profile $(PROFILE)
+
+demo-down:  ## Stop the demo's machines
+	python3 -m lab down
+
+lab-image: packages  ## Build the machines' image, unless it's there
+	python3 -m lab image
+
+lab-up: packages  ## Start the demo's machines without deploying anything
+	python3 -m lab up
+
+lab-status:  ## What of the demo runs, and what crossed its internet
+	python3 -m lab status
+
+molecule: deps  ## Deploy, deploy again, verify, break and verify: on virtual machines of its own
+	MOLECULE_EPHEMERAL_DIRECTORY=$(MOLECULE)/state ANSIBLE_HOME=$(BUILD)/ansible molecule test
+
+molecule-down:  ## Stop what an interrupted molecule run left
+	python3 -m lab --directory $(MOLECULE)/lab down

@@ -1,0 +1,60 @@
+"""Build the collection, install it into build/ and run its playbooks against a lab, as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.lab import ROOT, Lab
+
+BUILD = ROOT / "build"
+COLLECTIONS = BUILD / "collections"
+INVENTORY = ROOT / "lab/inventory/howto.yml"
+CONTROL_PATH_LIMIT = 70  # bytes of a folder in which ssh's control sockets still have room for their names
+
+
+class DeploymentError(Exception):
+    """A step of the deployment failed; what it printed says why."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The installed collection, aimed at the machines of `lab`."""
+
+    lab: Lab
+    profile: str
+
+    def install_collection(self) -> None:
+        """Build the tarball from the checkout and install it where no other collection of the user's is seen."""
+        packages = BUILD / "packages"
+        self._run("ansible-galaxy", "collection", "build", "--force", "--output-path", str(packages), str(ROOT))
+        newest = max(packages.glob("tanuki-ipsec-*.tar.gz"), key=lambda path: path.stat().st_mtime)
+        self._run("ansible-galaxy", "collection", "install", "--force", "-p", str(COLLECTIONS), str(newest))
+
+    def play(self, playbook: str) -> None:
+        """Run one of the collection's playbooks ("tanuki.ipsec.site")."""
+        variables = f"ipsec_profile={self.profile}"
+        self._run("ansible-playbook", "-i", str(INVENTORY), "-e", variables, playbook)
+
+    def _run(self, *command: str) -> None:
+        if subprocess.call(command, env=self.environment(), stdin=subprocess.DEVNULL):
+            raise DeploymentError(f"{command[0]} failed")
+
+    def environment(self) -> dict[str, str]:
+        """The environment of Ansible's commands: everything that they write stays inside the checkout."""
+        home = BUILD / "ansible"
+        ssh = f"-F '{self.lab.ssh_config_path}'"
+        if len(str(home / "cp")) <= CONTROL_PATH_LIMIT:
+            ssh += " -o ControlMaster=auto -o ControlPersist=60s"
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_HOME": str(home),
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_SSH_ARGS": ssh,
+            "ANSIBLE_PIPELINING": "true",
+        }
