@@ -109,7 +109,7 @@ def _check_names(peers: list[PeerEnd]) -> None:
         seen.add(peer.name)
 
 
-# ---- Sections -----------------------------------------------------------------------------------------------------------
+# ---- Sections -------------------------------------------------------------------------------------------------------
 
 
 def _interface(local: LocalEnd) -> Block:
@@ -186,7 +186,13 @@ def _selectors(peers: list[PeerEnd]) -> list[Block]:
 
 
 def _pairs(peer: PeerEnd) -> list[tuple[Network, Network]]:
-    return [(ours, theirs) for ours in peer.local_networks for theirs in peer.peer_networks]
+    """Every network of ours with every one of the peer's that is of its family."""
+    return [
+        (ours, theirs)
+        for ours in peer.local_networks
+        for theirs in peer.peer_networks
+        if ours.version == theirs.version
+    ]
 
 
 def _selector(name: str, direction: str, source: Network, destination: Network, policy: str) -> Block:
@@ -226,7 +232,7 @@ def _sa(peer: PeerEnd) -> Block:
     return Block("sa", Word(peer.name), tuple(body))
 
 
-# ---- Directives ---------------------------------------------------------------------------------------------------------
+# ---- Directives -----------------------------------------------------------------------------------------------------
 
 
 def _keyword(text: str) -> Word:

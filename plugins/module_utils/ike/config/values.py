@@ -110,7 +110,7 @@ class Reader:
             "bytes": _bytes,
             "address": self.place,
             "endpoint": self.place,
-            "network": self.place,
+            "network": self._network,
             "algorithm": self._algorithm,
             "group": self._group,
             "identity": self._identity,
@@ -134,6 +134,16 @@ class Reader:
         address, name, prefix = self._address(self._variables.expand(item[0].text))
         port = self._port(self._variables.expand(item[2].text)) if len(item) > 2 else 0
         return Place(address, name, "", prefix, port)
+
+    def _network(self, item: Item) -> Place:
+        place = self.place(item)
+        network = place.network()
+        if place.address is not None and network.network_address != place.address:
+            self._deviate(
+                "{}/{} has bits beyond its prefix, the network is {}".format(place.address, place.prefix, network),
+                "installs it unmasked",
+            )
+        return place
 
     def _deviate(self, message: str, upstream: str) -> None:
         self.deviations.append((message, upstream))
