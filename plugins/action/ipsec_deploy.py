@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ipsec_deploy on the controller: plan, render, collect keys; ask the host what differs; send only that."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.gateway import kernel_settings
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.host_files import HostFile, host_files, needs_ipv6
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.keys import collect_keys
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import Plan, TunnelEnd, make_plan, warnings
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.psk_store import PskStore, PskStoreError, operator_keys
+
+ARGUMENT_SPEC = {
+    "group": {"type": "str", "default": "ipsec_sites"},
+    "psk_directory": {"type": "str", "default": "psk"},
+    "psks": {"type": "dict", "default": {}, "no_log": True},
+    "python": {"type": "str", "default": "/usr/bin/python3"},
+    "packages": {"type": "list", "elements": "str", "default": ["python3-cryptography"]},
+    "start_timeout": {"type": "float", "default": 30},
+}
+
+_FROM_THE_MODULE = ("changed", "files", "settings", "service", "diff", "warnings", "failed", "msg", "exception")
+
+
+class ActionModule(ActionBase):
+    """See plugins/modules/ipsec_deploy.py for what it takes and returns."""
+
+    _supports_check_mode = True
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        self.task_vars = task_vars or {}
+        self.executions = 0
+        try:
+            plan, ends = self._tunnels(arguments["group"])
+            files = self._files(plan, ends, arguments)
+        except (InventoryError, PskStoreError) as error:
+            raise AnsibleActionFail(str(error)) from error
+        for warning in warnings(ends):
+            self._display.warning(warning)
+        result = self._deploy(files, ends, arguments)
+        return {key: value for key, value in result.items() if key in _FROM_THE_MODULE} | {
+            "executions": self.executions,
+            "tunnels": [{"name": end.name, "peer": end.peer.name, "profile": end.profile.name} for end in ends],
+        }
+
+    def _tunnels(self, group: str) -> tuple[Plan, tuple[TunnelEnd, ...]]:
+        hosts = self.task_vars["groups"].get(group, [])
+        plan = make_plan({host: self.task_vars["hostvars"][host] for host in hosts})
+        name = self.task_vars["inventory_hostname"]
+        if name not in plan.sites:
+            raise AnsibleActionFail("{} is not in the group {}, so it has no tunnels".format(name, group))
+        return plan, plan.ends[name]
+
+    def _files(self, plan: Plan, ends: Sequence[TunnelEnd], arguments: Mapping[str, Any]) -> list[HostFile]:
+        store = PskStore(self._psk_directory(arguments["psk_directory"]))
+        given = operator_keys(arguments["psks"], plan.sites)
+        keys, complaints = collect_keys(ends, store, given, make=not self._task.check_mode)
+        for complaint in complaints:
+            self._display.warning(complaint)
+        site = plan.sites[self.task_vars["inventory_hostname"]]
+        return host_files(site, ends, keys, Paths(), arguments["python"])
+
+    def _psk_directory(self, name: str) -> Path:
+        path = Path(name).expanduser()
+        if path.is_absolute():
+            return path
+        inventory = self.task_vars.get("inventory_dir")
+        if not inventory:
+            raise AnsibleActionFail("psk_directory: {!r} is relative, and this inventory has no directory".format(name))
+        return Path(inventory) / path
+
+    def _deploy(
+        self, files: Sequence[HostFile], ends: Sequence[TunnelEnd], arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Ask, install what's missing, send what differs: one execution where nothing differs, at most three."""
+        parameters = self._parameters(ends, arguments)
+        key = secrets.token_hex(32)
+        probe = {"key": key, "files": [file.parameters(key) for file in files], "probe": True}
+        answer = self._on_the_host("tanuki.ipsec.ipsec_apply", {**parameters, **probe})
+        if answer.get("failed") or "needs" not in answer:
+            return answer
+        installed = self._install(answer, arguments["packages"])
+        if installed.get("failed"):
+            return installed
+        contents = [file.parameters(key, str(file.path) in answer["needs"]) for file in files]
+        runnable = not (answer["lacks_cryptography"] and self._task.check_mode)
+        result = self._on_the_host(
+            "tanuki.ipsec.ipsec_apply", {**parameters, "key": key, "files": contents, "validate": runnable}
+        )
+        result["changed"] = bool(result.get("changed") or installed.get("changed"))
+        return result
+
+    def _parameters(self, ends: Sequence[TunnelEnd], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        paths = Paths()
+        return {
+            "directories": paths.directories(),
+            "state_directory": paths.state_directory,
+            "service": paths.service,
+            "control": paths.control,
+            "python": arguments["python"],
+            "settings": kernel_settings(needs_ipv6(ends)),
+            "start_timeout": arguments["start_timeout"],
+        }
+
+    def _install(self, answer: Mapping[str, Any], packages: Sequence[str]) -> dict[str, Any]:
+        """Install the daemon's library where it's missing; the answer of the package manager's module."""
+        if not answer["lacks_cryptography"] or not packages:
+            return {}
+        if not answer["package_manager"]:
+            raise AnsibleActionFail("neither apt nor dnf is there to install {}".format(", ".join(packages)))
+        options: dict[str, Any] = {"name": list(packages), "state": "present"}
+        if answer["package_manager"] == "apt":
+            options.update(update_cache=True, cache_valid_time=3600, install_recommends=False)
+        return self._on_the_host("ansible.builtin." + answer["package_manager"], options)
+
+    def _on_the_host(self, module: str, options: dict[str, Any]) -> dict[str, Any]:
+        self.executions += 1
+        return self._execute_module(module_name=module, module_args=options, task_vars=self.task_vars)

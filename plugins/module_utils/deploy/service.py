@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon's service: what systemd says of it, and what has to be done to it after a change."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .files import APPLICATION, CONFIGURATION, PSK, UNIT
+from .manifest import DeployError
+
+Run = Callable[[Sequence[str]], "tuple[int, str, str]"]  # a command -> exit code, standard output, standard error
+
+DAEMON_RELOAD = "daemon-reload"
+ENABLE = "enable"
+RELOAD = "reload"
+RESTART = "restart"
+START = "start"
+
+_POLL_SECONDS = 0.2
+_JOURNAL_LINES = "15"
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """A unit as systemd has it loaded."""
+
+    active: bool
+    enabled: bool
+    needs_daemon_reload: bool
+
+
+def service_state(run: Run, service: str) -> ServiceState:
+    """Ask systemd, once. Raises DeployError where systemd doesn't run."""
+    properties = "ActiveState,UnitFileState,NeedDaemonReload"
+    code, output, error = run(["systemctl", "show", "--property", properties, service])
+    if code != 0:
+        raise DeployError("systemd can't be asked about {}: {}".format(service, error.strip() or output.strip()))
+    values = dict(line.partition("=")[::2] for line in output.splitlines())
+    return ServiceState(
+        active=values.get("ActiveState") in ("active", "reloading"),
+        enabled=values.get("UnitFileState") == "enabled",
+        needs_daemon_reload=values.get("NeedDaemonReload") == "yes",
+    )
+
+
+def effect_of(roles: frozenset[str]) -> str:
+    """What a running daemon needs after files of these roles changed: ``restart``, ``reload`` or ""."""
+    if roles & {APPLICATION, UNIT}:
+        return RESTART
+    return RELOAD if roles & {CONFIGURATION, PSK} else ""
+
+
+def service_actions(state: ServiceState, roles: frozenset[str], pending: Sequence[str]) -> tuple[str, ...]:
+    """The systemctl verbs to call, in order. ``pending`` is what an interrupted run left undone."""
+    wanted = {effect_of(roles), *pending}
+    actions = []
+    if UNIT in roles or state.needs_daemon_reload:
+        actions.append(DAEMON_RELOAD)
+    if not state.enabled:
+        actions.append(ENABLE)
+    if not state.active:
+        actions.append(START)
+    elif RESTART in wanted:
+        actions.append(RESTART)
+    elif RELOAD in wanted:
+        actions.append(RELOAD)
+    return tuple(actions)
+
+
+def act(run: Run, service: str, action: str) -> None:
+    """Call one verb. Raises DeployError with systemd's words and the daemon's last ones."""
+    command = ["systemctl", action] if action == DAEMON_RELOAD else ["systemctl", action, service]
+    code, _output, error = run(command)
+    if code != 0:
+        raise DeployError("{}: {}\n{}".format(" ".join(command), error.strip(), _journal(run, service)))
+
+
+def wait_for_control(run: Run, service: str, control: Path, seconds: float) -> None:
+    """Wait until the daemon answers on its control socket: only then it serves. Raises DeployError."""
+    deadline = time.monotonic() + seconds
+    while not _answers(control):
+        if time.monotonic() > deadline:
+            text = "{}: no answer on {} within {:g} s. Its last words:\n{}"
+            raise DeployError(text.format(service, control, seconds, _journal(run, service)))
+        time.sleep(_POLL_SECONDS)
+
+
+def _answers(control: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(control))
+        except OSError:
+            return False
+    return True
+
+
+def _journal(run: Run, service: str) -> str:
+    command = ["journalctl", "--no-pager", "--output=cat", "--lines", _JOURNAL_LINES, "--unit", service]
+    _code, output, _error = run(command)
+    return output.strip()

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the kernel has what a tunnel should have: expected tunnels against SAs and policies. Pure functions.
+
+A verdict lists what holds and what is missing, each as a sentence that says what was found.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, INTEGRITIES, keyword_of
+from ..ike.policy.sa import ESP, FWD, IN, OUT, TUNNEL, Address, Network, PolicyState, SaState
+
+_USABLE = ("mature", "dying")  # a dying SA still carries traffic while its successor is negotiated
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A tunnel as this end should have it. ``networks`` are pairs (local, peer), algorithms racoon2's keywords."""
+
+    name: str
+    local: Address
+    peer: Address
+    networks: tuple[tuple[Network, Network], ...]
+    encryption: tuple[str, ...]
+    integrity: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of one tunnel."""
+
+    name: str
+    holds: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def up(self) -> bool:
+        return not self.missing
+
+
+def expectation(data: Mapping[str, Any]) -> Expectation:
+    """Read an expectation from a module's option. Raises ValueError that names the value."""
+    for keyword in data["encryption"]:
+        if keyword not in ENCRYPTION_KEYWORDS:
+            raise ValueError("{}: no encryption algorithm {!r}".format(data["name"], keyword))
+    for keyword in data["integrity"]:
+        if keyword not in INTEGRITIES:
+            raise ValueError("{}: no integrity algorithm {!r}".format(data["name"], keyword))
+    return Expectation(
+        name=data["name"],
+        local=ipaddress.ip_address(data["local"]),
+        peer=ipaddress.ip_address(data["peer"]),
+        networks=tuple((_network(pair["local"]), _network(pair["peer"])) for pair in data["networks"]),
+        encryption=tuple(data["encryption"]),
+        integrity=tuple(data["integrity"]),
+    )
+
+
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text)
+
+
+def judge(expected: Expectation, sas: Iterable[SaState], policies: Sequence[PolicyState]) -> Verdict:
+    """Compare one tunnel with the kernel's SAs and policies."""
+    held = list(sas)
+    findings = [
+        _direction("outbound", expected, expected.local, expected.peer, held),
+        _direction("inbound", expected, expected.peer, expected.local, held),
+        *_policies(expected, policies),
+    ]
+    return Verdict(
+        expected.name,
+        tuple(text for holds, text in findings if holds),
+        tuple(text for holds, text in findings if not holds),
+    )
+
+
+Finding = tuple[bool, str]
+
+
+def _direction(
+    label: str, expected: Expectation, source: Address, destination: Address, sas: Sequence[SaState]
+) -> Finding:
+    """One direction holds when at least one SA between the tunnel's end points is as asked."""
+    what = "{} SA {} -> {}".format(label, source, destination)
+    candidates = [sa for sa in sas if (sa.source, sa.destination, sa.protocol) == (source, destination, ESP)]
+    if not candidates:
+        return False, "{}: none in the kernel".format(what)
+    faults = {sa: list(_faults(expected, sa)) for sa in candidates}
+    sound = [sa for sa in candidates if not faults[sa]]
+    if sound:
+        newest = max(sound, key=lambda sa: sa.added)
+        return True, "{}: SPI 0x{:08x}, {}, {}".format(what, newest.spi, newest.state, _algorithms(newest))
+    found = "; ".join("SPI 0x{:08x} {}".format(sa.spi, ", ".join(faults[sa])) for sa in candidates)
+    return False, "{}: {}".format(what, found)
+
+
+def _faults(expected: Expectation, sa: SaState) -> Iterator[str]:
+    """Why an SA isn't what was asked for."""
+    if sa.state == "larval":
+        yield "is larval: its negotiation isn't finished"
+        return
+    if sa.state not in _USABLE:
+        yield "is {}".format(sa.state)
+    if sa.mode != TUNNEL:
+        yield "has mode {}, {} was asked for".format(sa.mode, TUNNEL)
+    wanted = [ENCRYPTION_KEYWORDS[keyword] for keyword in expected.encryption]
+    if not any(sa.encryption == name and bits in (0, sa.encryption_bits) for name, bits in wanted):
+        yield "encrypts with {}, {} was asked for".format(_encryption(sa), " or ".join(expected.encryption))
+    aead = sa.encryption in CIPHERS and CIPHERS[sa.encryption].aead
+    if not aead and sa.integrity not in expected.integrity:
+        yield "authenticates with {}, {} was asked for".format(
+            sa.integrity or "nothing", " or ".join(expected.integrity)
+        )
+
+
+def _policies(expected: Expectation, policies: Sequence[PolicyState]) -> Iterator[Finding]:
+    """Each pair of networks needs a policy out, in and, since the gateway forwards, fwd."""
+    found = {
+        (state.policy.direction, state.policy.selector.source, state.policy.selector.destination): state.policy
+        for state in policies
+    }
+    for local, peer in expected.networks:
+        for direction, source, destination in ((OUT, local, peer), (IN, peer, local), (FWD, peer, local)):
+            policy = found.get((direction, source, destination))
+            what = "policy {} {} -> {}".format(direction, source, destination)
+            if policy is None:
+                yield False, "{}: none in the kernel".format(what)
+            elif policy.action != "ipsec" or not policy.templates:
+                yield False, "{}: its action is {}, so traffic isn't protected".format(what, policy.action)
+            else:
+                ends = (expected.local, expected.peer) if direction == OUT else (expected.peer, expected.local)
+                template = policy.templates[0]
+                leads = (template.source, template.destination) == ends
+                yield leads, "{}: leads {} -> {}".format(what, template.source, template.destination)
+
+
+def _encryption(sa: SaState) -> str:
+    if sa.encryption in CIPHERS:
+        return keyword_of(CIPHERS[sa.encryption], sa.encryption_bits)
+    return "{} with {} bits".format(sa.encryption or "nothing", sa.encryption_bits)
+
+
+def _algorithms(sa: SaState) -> str:
+    return "{} {}".format(_encryption(sa), sa.integrity).strip()

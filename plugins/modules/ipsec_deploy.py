@@ -1,0 +1,124 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of this name, which computes on the controller and runs ipsec_apply."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ipsec_deploy
+short_description: Deploy a site's IPsec tunnels in constant cost
+version_added: 0.1.0
+description:
+  - Plans the tunnels from the inventory (see O(group)), renders this host's configuration, collects its pre-shared
+    keys, and brings the host to that state. Everything is computed on the controller.
+  - The host is asked once. Where nothing differs, that is all. Where something does, a second execution carries only
+    what differs, whatever the number of tunnels. Between the two, the host's package manager is called if the daemon
+    couldn't run for want of the library C(cryptography).
+  - A new configuration is checked by the daemon's own code before anything is replaced. If it's refused, or the disk
+    is full, everything stays as it was and the daemon keeps running with its old configuration.
+  - Files that this collection wrote and that are no longer wanted are removed. A file that it didn't write is
+    never replaced without a copy beside it and a warning.
+  - Where a pair of sites has no pre-shared key yet, one is made with 256 random bits and kept in O(psk_directory). It
+    is never made anew.
+author:
+  - the tanuki.ipsec founders (@tanuki-ipsec)
+extends_documentation_fragment:
+  - tanuki.ipsec.attributes
+attributes:
+  check_mode:
+    support: full
+    details: Makes no keys either.
+  diff_mode:
+    support: full
+    details: Pre-shared keys and the program are shown as fingerprints.
+  platform:
+    support: full
+    platforms: linux
+requirements:
+  - systemd and Python 3.9 or newer on the host
+options:
+  group:
+    description: The inventory's group of sites.
+    type: str
+    default: ipsec_sites
+  psk_directory:
+    description: Where the controller keeps the keys; a relative path starts at the inventory's directory.
+    type: str
+    default: psk
+  psks:
+    description:
+      - Keys that you bring yourself, by pair of sites in either order, for example
+        C({tokyo--osaka: "{{ vaulted_key }}"}).
+      - Pairs that aren't named here use O(psk_directory).
+    type: dict
+    default: {}
+  python:
+    description: The interpreter that runs the daemon on the host.
+    type: str
+    default: /usr/bin/python3
+  packages:
+    description: What to install where that interpreter lacks the library C(cryptography). Empty to install nothing.
+    type: list
+    elements: str
+    default: [python3-cryptography]
+  start_timeout:
+    description: How long the daemon may take to answer after a start, in seconds.
+    type: float
+    default: 30
+"""
+
+EXAMPLES = r"""
+- name: Deploy the tunnels of every site
+  hosts: ipsec_sites
+  gather_facts: false
+  become: true
+  tasks:
+    - name: Deploy
+      tanuki.ipsec.ipsec_deploy:
+
+- name: Show what would change, keys excepted
+  tanuki.ipsec.ipsec_deploy:
+  check_mode: true
+  diff: true
+"""
+
+RETURN = r"""
+executions:
+  description: How often something was executed on the host.
+  returned: success
+  type: int
+  sample: 1
+files:
+  description: The files that changed, each with V(created), V(updated), V(permissions), V(directory) or V(removed).
+  returned: success
+  type: dict
+  sample:
+    /etc/racoon2/racoon2.conf: updated
+settings:
+  description: The kernel settings that changed, with their new values.
+  returned: success
+  type: dict
+service:
+  description: What systemd was told.
+  returned: success
+  type: list
+  elements: str
+  sample: [reload]
+tunnels:
+  description: The tunnels of this host.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The index of the tunnel's remote and policy in racoon2.conf; C(ctl up) takes it.
+      type: str
+    peer:
+      description: The peer's inventory name.
+      type: str
+    profile:
+      description: The profile that both ends use.
+      type: str
+"""

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A site's end of the plan as racoon2.conf: the language that the daemon and real racoon2 read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..module_utils.ike.config.build import LocalEnd, PeerEnd, site_configuration
+from ..module_utils.ike.config.render import render
+from .inventory import Site
+from .paths import Paths
+from .plan import TunnelEnd
+
+DIALECT = "tanuki"
+
+_HEADER = "# Written by tanuki.ipsec for {}; changes are overwritten.\n\n"
+
+
+def configuration_text(site: Site, ends: Sequence[TunnelEnd], paths: Paths) -> str:
+    """The whole racoon2.conf of one host."""
+    local = LocalEnd(site.address, paths.psk_directory)
+    peers = [_peer_end(end) for end in ends]
+    return _HEADER.format(site.name) + render(site_configuration(local, peers, DIALECT))
+
+
+def _peer_end(end: TunnelEnd) -> PeerEnd:
+    return PeerEnd(
+        name=end.name,
+        address=end.peer.address,
+        my_id=("ipaddr", str(end.local.address)),
+        peers_id=("ipaddr", str(end.peer.address)),
+        local_networks=end.local.networks,
+        peer_networks=end.peer.networks,
+        profile=end.profile.cryptography,
+    )

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where everything lies on a Linux target. The defaults are the documented places; tests use others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Directories and names; the files' paths follow from them."""
+
+    config_directory: str = "/etc/racoon2"
+    library_directory: str = "/usr/local/lib/tanuki-ipsec"
+    state_directory: str = "/var/lib/tanuki-ipsec"
+    unit_directory: str = "/etc/systemd/system"
+    sysctl_directory: str = "/etc/sysctl.d"
+    runtime: str = "tanuki-ipsec"
+    service: str = "tanuki-iked.service"
+
+    @property
+    def configuration(self) -> str:
+        return self.config_directory + "/racoon2.conf"
+
+    @property
+    def psk_directory(self) -> str:
+        return self.config_directory + "/psk"
+
+    @property
+    def application(self) -> str:
+        return self.library_directory + "/ike.pyz"
+
+    @property
+    def unit(self) -> str:
+        return self.unit_directory + "/" + self.service
+
+    @property
+    def sysctl(self) -> str:
+        return self.sysctl_directory + "/90-tanuki-ipsec.conf"
+
+    @property
+    def control(self) -> str:
+        return "/run/{}/control.sock".format(self.runtime)
+
+    def psk(self, name: str) -> str:
+        """The key file of the remote of this index."""
+        return "{}/{}.psk".format(self.psk_directory, name)
+
+    def directories(self) -> dict[str, str]:
+        """The directories to make, with their permissions in octal."""
+        return {self.config_directory: "0700", self.psk_directory: "0700", self.library_directory: "0755"}

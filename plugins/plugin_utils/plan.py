@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan: inventory in, tunnels out. A pure function; both ends of a tunnel are read from one entry."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..module_utils.ike.policy.sa import Network
+from .inventory import InventoryError, Problem, Site, read_sites
+from .profiles import Profile
+from .topology import DEFAULT_TOPOLOGY, Pair, read_pairs
+
+
+@dataclass(frozen=True)
+class TunnelEnd:
+    """A tunnel as one of its two sites sees it."""
+
+    local: Site
+    peer: Site
+    profile: Profile
+
+    @property
+    def name(self) -> str:
+        """The index of the remote and of the policy at this end: the peer's."""
+        return self.peer.index
+
+    @property
+    def networks(self) -> list[tuple[Network, Network]]:
+        """Every local network with every network of the peer's that is of its family."""
+        return _network_pairs(self.local, self.peer)
+
+    @property
+    def initiates(self) -> bool:
+        """Whether this end is the one that brings the tunnel up, where somebody has to. The other one waits."""
+        return self.local.name < self.peer.name
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """One entry of the plan: two sites in the order of their names, and what they use between them."""
+
+    first: Site
+    second: Site
+    profile: Profile
+
+    def ends(self) -> tuple[TunnelEnd, TunnelEnd]:
+        return TunnelEnd(self.first, self.second, self.profile), TunnelEnd(self.second, self.first, self.profile)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All sites and tunnels; ``ends`` has each site's tunnels, by its inventory name, in the order of its peers."""
+
+    sites: Mapping[str, Site]
+    tunnels: tuple[Tunnel, ...]
+    ends: Mapping[str, tuple[TunnelEnd, ...]]
+
+
+def make_plan(variables: Mapping[str, Mapping[str, Any]]) -> Plan:
+    """Plan the tunnels between the sites of an inventory.
+
+    ``variables`` maps each site's inventory name to its variables (see docs/inventory.md). The topology is one
+    statement, so every site has to see the same ``ipsec_topology``. Raises InventoryError with every problem found.
+    """
+    sites = read_sites(variables)
+    pairs = read_pairs(_one_topology(variables), tuple(sites))
+    problems = tuple(_mismatches(sites, pairs))
+    if problems:
+        raise InventoryError(problems)
+    tunnels = tuple(Tunnel(sites[first], sites[second], sites[first].profile) for first, second in pairs)
+    return Plan(sites, tunnels, _ends(sites, tunnels))
+
+
+def warnings(ends: Iterable[TunnelEnd]) -> tuple[str, ...]:
+    """What one should know about some tunnels: weak profiles, a network of one end inside one of the other's."""
+    found = []
+    for end in ends:
+        found += ["profile {}: {}".format(end.profile.name, weakness) for weakness in end.profile.weaknesses]
+        found += [
+            "{} of {} overlaps {} of {}: the tunnel takes what lies in both".format(
+                ours, end.local.name, theirs, end.peer.name
+            )
+            for ours, theirs in end.networks
+            if ours.overlaps(theirs)
+        ]
+    return tuple(dict.fromkeys(found))
+
+
+def _one_topology(variables: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The statement that all sites share; the first site's in the order of names is the one they're compared with."""
+    names = sorted(variables)
+    statements = [variables[name].get("ipsec_topology", DEFAULT_TOPOLOGY) for name in names]
+    for name, statement in zip(names, statements):
+        if statement != statements[0]:
+            text = "differs from {}'s: set it once, for the whole group".format(names[0])
+            raise InventoryError((Problem(name, "ipsec_topology", text),))
+    return statements[0] if statements else DEFAULT_TOPOLOGY
+
+
+def _mismatches(sites: Mapping[str, Site], pairs: Iterable[Pair]) -> Iterator[Problem]:
+    """Two sites that are to be joined and can't be."""
+    for first, second in ((sites[one], sites[other]) for one, other in pairs):
+        if first.profile is not second.profile:
+            text = "{} here, {} at {}: both ends of a tunnel need the same"
+            yield Problem(
+                second.name, "ipsec_profile", text.format(second.profile.name, first.profile.name, first.name)
+            )
+        if first.address.version != second.address.version:
+            text = "{} here, {} at {}: one tunnel can't join IPv4 and IPv6"
+            yield Problem(second.name, "ipsec_address", text.format(second.address, first.address, first.name))
+        if not _network_pairs(first, second):
+            text = "no network of the same family (IPv4, IPv6) as any of {}'s"
+            yield Problem(second.name, "ipsec_networks", text.format(first.name))
+
+
+def _network_pairs(one: Site, other: Site) -> list[tuple[Network, Network]]:
+    return [pair for pair in itertools.product(one.networks, other.networks) if pair[0].version == pair[1].version]
+
+
+def _ends(sites: Mapping[str, Site], tunnels: Iterable[Tunnel]) -> dict[str, tuple[TunnelEnd, ...]]:
+    ends: dict[str, list[TunnelEnd]] = {name: [] for name in sites}
+    for tunnel in tunnels:
+        for end in tunnel.ends():
+            ends[end.local.name].append(end)
+    return {name: tuple(sorted(found, key=lambda end: end.peer.name)) for name, found in ends.items()}
