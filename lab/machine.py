@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import processes
+from lab.accelerator import cpu_model
 from lab.image.build import Image
 from lab.topology import Site
 
@@ -104,6 +105,7 @@ class Machine:
         outside = f"stream,id=outside,server=on,addr.type=unix,addr.path={self.outside_socket.name}"
         command = ["qemu-system-x86_64", "-name", f"tanuki-lab-{self.site.name}", "-pidfile", str(self.pid_path)]
         command += ["-M", "q35", "-m", "512", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none"]
+        command += ["-cpu", cpu_model(accelerators)]
         command += [word for accelerator in accelerators for word in ("-accel", accelerator)]
         command += ["-kernel", str(image.kernel), "-initrd", "initramfs", "-append", KERNEL_ARGUMENTS]
         command += ["-drive", f"file={image.disk},format=raw,if=virtio,snapshot=on,cache=unsafe"]
