@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rim: it answers the engine's effects with kernel calls, key files and hook scripts."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import subprocess
+from typing import Any, Callable
+
+from ..config.psk import PskError, read_psk
+from ..exchange.effects import (
+    AllocateSpi,
+    Install,
+    PacketsReceived,
+    Remove,
+    RunScript,
+    SharedKey,
+    SourceAddress,
+)
+from ..exchange.errors import LocalError
+from ..kernel.base import Kernel, KernelError
+from ..policy.sa import Address
+
+_SCRIPT_SECONDS = 30
+_DISCARD_PORT = 9  # nothing is sent: connecting a UDP socket only asks for the route
+
+
+class Rim:
+    """``perform`` gives each effect's answer, or raises LocalError in words for the operator."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._actions: dict[type, Callable[[Any], Any]] = {
+            SharedKey: _shared_key,
+            AllocateSpi: self._allocate_spi,
+            Install: self._install,
+            Remove: self._remove,
+            PacketsReceived: self._packets_received,
+            SourceAddress: _source_address,
+            RunScript: _run_script,
+        }
+
+    def perform(self, effect: Any) -> Any:
+        try:
+            return self._actions[type(effect)](effect)
+        except KernelError as error:
+            raise LocalError("the kernel refused: {}".format(error)) from error
+
+    def _allocate_spi(self, effect: AllocateSpi) -> int:
+        return self._kernel.allocate_spi(effect.peer, effect.local, effect.protocol, effect.reqid, effect.mode)
+
+    def _install(self, effect: Install) -> None:
+        if effect.inbound:
+            self._kernel.update_sa(effect.association)
+        else:
+            self._kernel.add_sa(effect.association)
+
+    def _remove(self, effect: Remove) -> None:
+        for sa_id in effect.ids:
+            self._kernel.delete_sa(sa_id)
+
+    def _packets_received(self, effect: PacketsReceived) -> int:
+        states = [self._kernel.query_sa(sa_id) for sa_id in effect.ids]
+        return sum(state.packets for state in states if state is not None)
+
+
+def _shared_key(effect: SharedKey) -> bytes:
+    """Read at each authentication, as racoon2 does: a rotated key needs no reload."""
+    path = effect.settings.pre_shared_key
+    if not path:
+        raise LocalError("no pre_shared_key is configured")
+    try:
+        return read_psk(path, os.geteuid())
+    except PskError as error:
+        raise LocalError("pre-shared key {}".format(error)) from error
+
+
+def _source_address(effect: SourceAddress) -> Address:
+    family = socket.AF_INET if effect.peer.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(effect.peer), _DISCARD_PORT))
+            return ipaddress.ip_address(probe.getsockname()[0].partition("%")[0])
+    except OSError as error:
+        raise LocalError("no route to {}: {}".format(effect.peer, error.strerror)) from error
+
+
+def _run_script(effect: RunScript) -> None:
+    """Hook scripts get their event as argument and nothing but the listed environment (racoon2, reference 4.6)."""
+    try:
+        subprocess.run(
+            [effect.path, effect.event], env=dict(effect.environment), timeout=_SCRIPT_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise LocalError("script {}: {}".format(effect.path, error)) from error

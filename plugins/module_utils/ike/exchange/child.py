@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A child SA: the pair of kernel SAs that one negotiation made for one tunnel (RFC 7296 1.3, RFC 2409 5.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config.settings import Tunnel
+from ..policy.sa import AH, ESP, Address, SaId
+
+UP = "up"
+REKEYED = "rekeyed"  # a younger one carries the traffic; this one still receives
+PROTOCOLS = {"esp": ESP, "ah": AH}
+
+
+@dataclass
+class ChildSa:
+    """Both directions of one child. ``since`` is in the engine's seconds; lifetimes in seconds and bytes."""
+
+    tunnel: Tunnel
+    local: Address
+    peer: Address
+    protocol: str
+    spi_in: int
+    spi_out: int
+    encryption: str
+    encryption_bits: int
+    integrity: str
+    since: float
+    lifetime_seconds: int = 0
+    lifetime_bytes: int = 0
+    initiated: bool = False
+    pfs: str = ""
+    state: str = UP
+
+    @property
+    def inbound(self) -> SaId:
+        return SaId(self.local, PROTOCOLS[self.protocol], self.spi_in)
+
+    @property
+    def outbound(self) -> SaId:
+        return SaId(self.peer, PROTOCOLS[self.protocol], self.spi_out)
+
+    def __str__(self) -> str:
+        return "{} {} in {:#010x} out {:#010x}".format(
+            self.tunnel.name, self.protocol.upper(), self.spi_in, self.spi_out
+        )

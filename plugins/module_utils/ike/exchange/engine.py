@@ -1,0 +1,340 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: all of IKE without I/O. Datagrams, kernel events and time go in; datagrams and effects come out.
+
+engine.receive(datagram, path, now)     engine.outbox        (path, datagram) pairs to send
+engine.acquire(reqid, now)              engine.deadline()    when run_timers wants to be called
+engine.up(name, now, watcher)           engine.status(now)   what is configured and what is up
+engine.expire(sa_id, hard, now)
+engine.run_timers(now)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..config.settings import IKEV1, Effective, Remote, Tunnel
+from ..policy.sa import Address, SaId, SaState
+from ..wire.cursor import WireError
+from ..wire.header import NO_SPI, VERSION_1, Header, decode_header
+from ..wire.v1_numbers import Exchange as V1Exchange
+from . import status
+from .child import UP, ChildSa
+from .effects import SourceAddress
+from .errors import LocalError
+from .host import Host
+from .path import IKE_PORT, NAT_PORT, Path
+from .tunnels import Tunnels, TunnelState, Watcher
+from .v1.session import CONNECTING, ESTABLISHED
+from .v1.session import Session as V1Session
+
+Session = V1Session
+
+_MAX_HALF_OPEN = 1000
+_MAX_HALF_OPEN_PER_PEER = 10
+
+
+class Engine:
+    """Sessions, tunnels, and who talks to whom."""
+
+    def __init__(self, configuration: Effective, host: Host) -> None:
+        self.configuration = configuration
+        self.host = host
+        self.tunnels = Tunnels(self, configuration.tunnels)
+        self._sessions: dict[bytes, Session] = {}  # by our own SPI
+        self._half_open: dict[tuple[Address, bytes], Session] = {}  # by peer and its SPI
+
+    # In
+
+    def receive(self, datagram: bytes, path: Path, now: float) -> None:
+        """A datagram from the network, without non-ESP marker."""
+        self.host.now = now
+        self.host.count("received")
+        try:
+            header = decode_header(datagram)
+        except WireError as error:
+            self._drop(path, str(error))
+            return
+        session = self._find_session(header, path)
+        if session is not None:
+            session.receive(header, datagram, path)
+        elif header.spi_r == NO_SPI:
+            self._accept(header, datagram, path)
+        else:
+            self._drop(path, "no IKE SA has these SPIs")
+
+    def acquire(self, reqid: int, now: float) -> None:
+        """A packet met the policy of this reqid and found no SA."""
+        self.host.now = now
+        state = next((one for one in self.tunnels if one.tunnel.reqid == reqid), None)
+        if state is None:
+            self.host.debug("a packet asks for reqid {}, which is no tunnel's".format(reqid))
+            return
+        self.host.debug("{}: a packet asks for it".format(state.tunnel.name))
+        self.tunnels.begin(state)
+
+    def expire(self, sa_id: SaId, hard: bool, now: float) -> None:
+        """An SA met its soft limit (make the next one) or its hard one (the kernel has removed it)."""
+        self.host.now = now
+        child = self.tunnels.child_by_id(sa_id)
+        if child is None:
+            return
+        if hard:
+            self.tunnels.child_gone(child, "its lifetime is over")
+        elif child.state == UP:
+            self.tunnels.begin(self.tunnels.get(child.tunnel.name))
+
+    def up(self, name: str, now: float, watcher: Watcher) -> int:
+        """Bring up the tunnels of a name, and tell the watcher of each one's end. How many there are."""
+        self.host.now = now
+        states = self.tunnels.named(name)
+        for state in states:
+            state.wanted = True
+            if state.up:
+                watcher(True, "")
+            else:
+                self.tunnels.begin(state, watcher)
+        return len(states)
+
+    def down(self, name: str, now: float) -> int:
+        """Take down the tunnels of a name until somebody asks for them. How many there are."""
+        self.host.now = now
+        states = self.tunnels.named(name)
+        for state in states:
+            self.delete_children(state.children)
+            self.tunnels.down(state)
+        return len(states)
+
+    def rekey(self, name: str, now: float, watcher: Watcher) -> int:
+        """Make a fresh child for the tunnels of a name. How many there are."""
+        self.host.now = now
+        states = self.tunnels.named(name)
+        for state in states:
+            self.tunnels.begin(state, watcher)
+        return len(states)
+
+    def adopt(self, found: Iterable[SaState], now: float) -> None:
+        """Take over the SAs that an earlier run left in the kernel: their tunnels are made anew at once."""
+        self.host.now = now
+        by_reqid: dict[int, list[SaState]] = {}
+        for one in found:
+            by_reqid.setdefault(one.reqid, []).append(one)
+        for state in self.tunnels:
+            left = by_reqid.get(state.tunnel.reqid)
+            if left:
+                self.tunnels.adopt(state, tuple(one.id for one in left))
+
+    def run_timers(self, now: float) -> None:
+        self.host.now = now
+        self.host.timers.run(now)
+
+    def close(self, now: float) -> None:
+        """End everything in good order: deletes go out, SAs leave the kernel."""
+        self.host.now = now
+        for state in self.tunnels:
+            self.delete_children(state.children)
+            self.tunnels.down(state)
+        for session in list(self._sessions.values()):
+            session.close("the daemon stops")
+
+    # Out
+
+    @property
+    def outbox(self) -> Any:
+        return self.host.outbox
+
+    def deadline(self) -> float | None:
+        return self.host.timers.deadline()
+
+    @property
+    def sessions(self) -> list[Session]:
+        return list(self._sessions.values())
+
+    def status(self, now: float) -> dict:
+        """The status document: see docs/control.md."""
+        return status.document(self, now)
+
+    # What sessions report
+
+    def tunnels_of(self, remote: Remote) -> list[Tunnel]:
+        return [state.tunnel for state in self.tunnels.of(remote)]
+
+    def children_of(self, remote: Remote) -> list[ChildSa]:
+        return self.tunnels.children_of(remote)
+
+    def first_contact(self, session: Session) -> bool:
+        """Whether we hold nothing with this peer but the session that asks."""
+        others = [one for one in self._sessions.values() if one.remote is session.remote and one is not session]
+        return not others and not self.children_of(session.remote)
+
+    def session_up(self, session: Session) -> None:
+        self._half_open.pop((session.path.peer, session.spi_i), None)
+
+    def session_hint(self, session: Session, hint: str) -> None:
+        """Something that explains why this peer's tunnels are down."""
+        for state in self.tunnels.of(session.remote):
+            if not state.up:
+                state.reason = hint
+
+    def session_down(self, session: Session, waiting: list[Tunnel], reason: str) -> None:
+        self._sessions.pop(_own_spi(session), None)
+        for key in [key for key, one in self._half_open.items() if one is session]:
+            del self._half_open[key]
+        for tunnel in waiting:
+            self.tunnels.failed(self.tunnels.get(tunnel.name), reason)
+
+    def session_expiring(self, session: Session) -> None:
+        """Make the next IKE SA before this one ends, where something needs it."""
+        if any(child.state == UP for child in self.children_of(session.remote)):
+            self._open(session.remote, session.path)
+
+    def peer_dead(self, session: Session, reason: str) -> None:
+        """The peer has forgotten us, or can't be reached: start over."""
+        children = self.children_of(session.remote)
+        session.abandon(reason)
+        for child in children:
+            self.tunnels.child_gone(child, reason)
+
+    def initial_contact(self, session: Session) -> None:
+        """The peer holds nothing with us from before this session (RFC 2407 4.6.3.3)."""
+        for other in self.sessions:
+            if other.remote is session.remote and other is not session and other.state == ESTABLISHED:
+                other.abandon("the peer started anew")
+        for child in self.children_of(session.remote):
+            self.tunnels.child_gone(child, "the peer started anew")
+
+    def child_up(self, session: Session, child: ChildSa) -> None:
+        self.tunnels.child_up(child)
+
+    def child_failed(self, session: Session, name: str, reason: str) -> None:
+        """The negotiation of a tunnel's child failed; ``name`` is no tunnel's where the peer had begun it."""
+        state = self.tunnels.get(name)
+        if state is not None:
+            self.tunnels.failed(state, reason)
+            return
+        self.session_hint(session, reason)
+
+    def child_deleted(self, session: Session, spi: int) -> None:
+        child = self.tunnels.find_child(session.remote, spi)
+        if child is not None:
+            self.tunnels.child_gone(child, "deleted by the peer")
+
+    # What tunnels ask for
+
+    def negotiate(self, state: TunnelState) -> None:
+        """Make a child for a tunnel, on the youngest IKE SA with its peer or on a new one."""
+        try:
+            remote = self._remote_of(state.tunnel)
+            session = self._youngest(remote)
+            path = session.path if session else self._path_of(state.tunnel, remote)
+        except LocalError as error:
+            self.host.warning("{}: {}".format(state.tunnel.name, error))
+            self.tunnels.failed(state, str(error))
+            return
+        if session is not None:
+            session.negotiate(state.tunnel)
+        else:
+            self._open(remote, path, state.tunnel)
+
+    def delete_children(self, children: list[ChildSa]) -> None:
+        """Tell the peers that these children go."""
+        for child in children:
+            remote = self.configuration.remote(child.tunnel.remote)
+            session = self._youngest(remote) if remote else None
+            if session is not None and session.state == ESTABLISHED:
+                session.delete_children([child])
+
+    # Inside
+
+    def _drop(self, path: Path, reason: str) -> None:
+        self.host.count("dropped")
+        self.host.debug("dropped a datagram from {}: {}".format(path.peer, reason))
+
+    def _find_session(self, header: Header, path: Path) -> Session | None:
+        """By our own SPI; a peer's first message that comes again is known by the peer's."""
+        if header.spi_r == NO_SPI:
+            return self._half_open.get((path.peer, header.spi_i))
+        session = self._sessions.get(header.spi_r)
+        if session is not None and not session.initiator and session.spi_i == header.spi_i:
+            return session
+        session = self._sessions.get(header.spi_i)
+        if session is not None and session.initiator and session.spi_r in (header.spi_r, NO_SPI):
+            return session
+        return None
+
+    def _accept(self, header: Header, datagram: bytes, path: Path) -> None:
+        """A new peer's first message."""
+        if header.version != VERSION_1 or header.exchange != V1Exchange.MAIN_MODE or header.message_id:
+            self._drop(path, "version {:#x} exchange {} begins nothing here".format(header.version, header.exchange))
+            return
+        if self._crowded(path):
+            self.host.count("refused_half_open")
+            return
+        remote = self._remote_at(path.peer)
+        if remote is None:
+            self._drop(path, "no remote has this address")
+            return
+        session = V1Session(self.host, self, remote, path, initiator=False, spi_i=header.spi_i)
+        self._sessions[session.spi_r] = session
+        self._half_open[path.peer, header.spi_i] = session
+        session.accept(header, datagram)
+
+    def _crowded(self, path: Path) -> bool:
+        """Whether there are too many half-open SAs to begin one more."""
+        from_peer = sum(1 for peer, _ in self._half_open if peer == path.peer)
+        return len(self._half_open) >= _MAX_HALF_OPEN or from_peer >= _MAX_HALF_OPEN_PER_PEER
+
+    def _remote_at(self, address: Address) -> Remote | None:
+        """The first remote that accepts IKEv1 from this address, else ``default``."""
+        for remote in self.configuration.remotes:
+            usable = IKEV1 in remote.acceptable and remote.ikev1 is not None
+            if usable and any(endpoint.matches(address) for endpoint in remote.ikev1.peers):
+                return remote
+        default = self.configuration.default
+        return default if default is not None and IKEV1 in default.acceptable and default.ikev1 else None
+
+    def _remote_of(self, tunnel: Tunnel) -> Remote:
+        remote = self.configuration.remote(tunnel.remote)
+        if remote is None:
+            raise LocalError("there is no remote {}".format(tunnel.remote or "for it"))
+        if not remote.acceptable or remote.acceptable[0] != IKEV1 or remote.ikev1 is None:
+            raise LocalError("remote {}: only IKEv1 can be initiated by this version".format(remote.name))
+        if remote.ikev1.passive:
+            raise LocalError("remote {} is passive: only the peer may begin".format(remote.name))
+        return remote
+
+    def _path_of(self, tunnel: Tunnel, remote: Remote) -> Path:
+        endpoint = next((one for one in remote.ikev1.peers if one.address is not None), None)
+        peer = tunnel.peers_address if not isinstance(tunnel.peers_address, (str, type(None))) else None
+        if peer is None and endpoint is not None:
+            peer = endpoint.address
+        if peer is None:
+            raise LocalError("remote {}: its address isn't known: only the peer can begin".format(remote.name))
+        local = tunnel.my_address
+        if local is None or isinstance(local, str):
+            local = self.host.perform(SourceAddress(peer))
+        port = next((one.port for one in self.configuration.listen if one.port not in (0, NAT_PORT)), IKE_PORT)
+        return Path(local, peer, port, endpoint.port if endpoint and endpoint.port else IKE_PORT)
+
+    def _youngest(self, remote: Remote) -> Session | None:
+        """The session that new exchanges with a peer go to: established before connecting, young before old."""
+        sessions = [
+            one
+            for one in self._sessions.values()
+            if one.remote is remote and (one.state == ESTABLISHED or (one.state == CONNECTING and one.initiator))
+        ]
+        return max(sessions, key=lambda one: (one.state == ESTABLISHED, one.since), default=None)
+
+    def _open(self, remote: Remote, path: Path, *tunnels: Tunnel) -> None:
+        """Begin an IKE SA, and then children for these tunnels."""
+        session = V1Session(self.host, self, remote, path, initiator=True)
+        self._sessions[session.spi_i] = session
+        for tunnel in tunnels:
+            session.negotiate(tunnel)
+        session.open()
+
+
+def _own_spi(session: Session) -> bytes:
+    return session.spi_i if session.initiator else session.spi_r

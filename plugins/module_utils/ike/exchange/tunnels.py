@@ -1,0 +1,210 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each tunnel wants and has: its children, why it is down, when it is tried again.
+
+A tunnel that was up, or that somebody asked for, comes back by itself: with back-off, and with jitter so that a
+fleet doesn't knock all at once. Others wait for their first packet (the kernel's acquire).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable
+
+from ..config.settings import Remote, Tunnel
+from ..policy.sa import SaId
+from .child import REKEYED, UP, ChildSa
+from .effects import Remove
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+OVERLAP = 10.0  # seconds that a replaced child still receives
+_COLLISION = 30.0  # two children younger than this, in seconds, came from both ends at once
+_FIRST_RETRY = 2.0
+_LAST_RETRY = 300.0
+
+Watcher = Callable[[bool, str], None]
+
+
+@dataclass
+class TunnelState:
+    """One tunnel. ``leftovers`` are SAs that an earlier run of the daemon left in the kernel for it."""
+
+    tunnel: Tunnel
+    children: list[ChildSa] = field(default_factory=list)
+    connecting: bool = False
+    wanted: bool = False
+    reason: str = "no packet has asked for it yet"
+    failures: int = 0
+    retry: Any = None
+    watchers: list[Watcher] = field(default_factory=list)
+    leftovers: tuple[SaId, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        return any(child.state == UP for child in self.children)
+
+    def summary(self) -> str:
+        if self.up:
+            return UP
+        return "connecting" if self.connecting else "down"
+
+
+class Tunnels:
+    """All tunnels of an engine, by the name of their outbound selector."""
+
+    def __init__(self, engine: Engine, tunnels: tuple[Tunnel, ...]) -> None:
+        self._engine = engine
+        self._host = engine.host
+        self._states = {tunnel.name: TunnelState(tunnel) for tunnel in tunnels if tunnel.action == "ipsec"}
+
+    def __iter__(self) -> Any:
+        return iter(self._states.values())
+
+    def get(self, name: str) -> TunnelState | None:
+        return self._states.get(name)
+
+    def named(self, name: str) -> list[TunnelState]:
+        """The tunnels of a selector's index (either direction) or of a policy's."""
+        return [
+            state
+            for state in self._states.values()
+            if name in (state.tunnel.name, state.tunnel.inbound, state.tunnel.policy)
+        ]
+
+    def of(self, remote: Remote) -> list[TunnelState]:
+        return [state for state in self._states.values() if state.tunnel.remote == remote.name]
+
+    def children_of(self, remote: Remote) -> list[ChildSa]:
+        return [child for state in self.of(remote) for child in state.children]
+
+    # Beginnings
+
+    def begin(self, state: TunnelState, watcher: Watcher | None = None) -> None:
+        """Negotiate a child, unless that is under way."""
+        if watcher is not None:
+            state.watchers.append(watcher)
+        if state.connecting:
+            return
+        _cancel(state)
+        state.connecting = True
+        self._engine.negotiate(state)
+
+    def adopt(self, state: TunnelState, leftovers: tuple[SaId, ...]) -> None:
+        """Replace what an earlier run left: it goes as soon as a new child is up."""
+        state.leftovers = leftovers
+        state.wanted = True
+        self._retry_after(state, self._jitter(1.0))
+
+    # Ends
+
+    def child_up(self, child: ChildSa) -> None:
+        state = self._states[child.tunnel.name]
+        older = [other for other in state.children if other.state == UP]
+        state.children.append(child)
+        state.connecting = False
+        state.wanted = True
+        state.reason = ""
+        state.failures = 0
+        _cancel(state)
+        self._drop_leftovers(state)
+        self._replace(child, older)
+        self._host.info("{}: up: {}".format(state.tunnel.name, child))
+        _tell(state, True, "")
+
+    def failed(self, state: TunnelState, reason: str) -> None:
+        """A negotiation ended without a child."""
+        state.connecting = False
+        state.reason = reason
+        _tell(state, False, reason)
+        if state.wanted:
+            delay = min(_LAST_RETRY, _FIRST_RETRY * 2**state.failures)
+            state.failures = min(state.failures + 1, 16)
+            self._retry_after(state, self._jitter(delay))
+
+    def child_gone(self, child: ChildSa, reason: str) -> None:
+        """A child left the kernel, or has to: both of its halves go."""
+        state = self._states[child.tunnel.name]
+        if child not in state.children:
+            return
+        state.children.remove(child)
+        self._host.perform(Remove((child.inbound, child.outbound)))
+        self._host.info("{}: gone: {} ({})".format(state.tunnel.name, child, reason))
+        if not state.up and not state.connecting:
+            state.reason = reason
+            if state.wanted:
+                self._retry_after(state, self._jitter(1.0))
+
+    def down(self, state: TunnelState) -> list[ChildSa]:
+        """Take a tunnel down until somebody asks for it again; the children that were removed."""
+        children = list(state.children)
+        state.wanted = False
+        _cancel(state)
+        for child in children:
+            self.child_gone(child, "taken down")
+        self._drop_leftovers(state)
+        state.reason = "taken down"
+        return children
+
+    def find_child(self, remote: Remote, spi_out: int) -> ChildSa | None:
+        """The child whose outbound SPI (the peer's own) this is."""
+        return next((child for child in self.children_of(remote) if child.spi_out == spi_out), None)
+
+    def child_by_id(self, sa_id: SaId) -> ChildSa | None:
+        for state in self._states.values():
+            for child in state.children:
+                if sa_id in (child.inbound, child.outbound):
+                    return child
+        return None
+
+    # Inside
+
+    def _replace(self, child: ChildSa, older: list[ChildSa]) -> None:
+        """The young child carries the traffic; who initiated it removes the old ones after an overlap."""
+        for other in older:
+            if child.since - other.since < _COLLISION:
+                self._settle_collision(child, other)
+                continue
+            other.state = REKEYED
+            if child.initiated:
+                self._remove_later(other, "replaced")
+
+    def _settle_collision(self, one: ChildSa, other: ChildSa) -> None:
+        """Both ends made a child at once. Both see the same pairs of SPIs: the pair with the smaller SPI loses."""
+        loser = min(one, other, key=lambda child: min(child.spi_in, child.spi_out))
+        loser.state = REKEYED
+        if loser.initiated:
+            self._remove_later(loser, "lost a collision")
+
+    def _remove_later(self, child: ChildSa, reason: str) -> None:
+        def remove(now: float) -> None:
+            self._engine.delete_children([child])
+            self.child_gone(child, reason)
+
+        self._host.timers.at(self._host.now + OVERLAP, remove)
+
+    def _drop_leftovers(self, state: TunnelState) -> None:
+        if state.leftovers:
+            self._host.perform(Remove(state.leftovers))
+            state.leftovers = ()
+
+    def _retry_after(self, state: TunnelState, delay: float) -> None:
+        _cancel(state)
+        state.retry = self._host.timers.at(self._host.now + delay, lambda now: self.begin(state))
+
+    def _jitter(self, delay: float) -> float:
+        return delay * (0.75 + 0.5 * self._host.random(1)[0] / 256)
+
+
+def _cancel(state: TunnelState) -> None:
+    if state.retry is not None:
+        state.retry.cancel()
+        state.retry = None
+
+
+def _tell(state: TunnelState, success: bool, reason: str) -> None:
+    watchers, state.watchers = state.watchers, []
+    for watcher in watchers:
+        watcher(success, reason)

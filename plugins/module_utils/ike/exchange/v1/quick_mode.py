@@ -1,0 +1,373 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Quick mode: two generators that read like the diagram (RFC 2409 5.5).
+
+    Initiator                                  Responder
+    HDR*, HASH(1), SA, Ni
+      [, KE ] [, IDci, IDcr ]          -->
+                                       <--     HDR*, HASH(2), SA, Nr
+                                                 [, KE ] [, IDci, IDcr ]
+    HDR*, HASH(3)                      -->
+
+No packet is lost: either end receives on the new SA before it tells the other that it may send on it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...config.settings import Tunnel
+from ...crypto.groups import KeyExchangeError, KeyPair
+from ...policy.sa import Encapsulation, Lifetime, SaId, SecurityAssociation, TrafficSelector
+from ...policy.v1_proposals import (
+    NoProposalChosen,
+    Phase2Suite,
+    accept_phase2,
+    choose_phase2,
+    offer_phase2,
+    pfs_group,
+    wanted_suites,
+)
+from ...policy.v1_selectors import (
+    SelectorError,
+    describe_client,
+    encode_client,
+    find_tunnel,
+    host_traffic,
+    traffic_of,
+)
+from ...wire.numbers import Protocol
+from ...wire.v1 import (
+    AnyPayload,
+    Hash,
+    Identification,
+    KeyExchange,
+    Message,
+    Nonce,
+    Notification,
+    Proposal,
+    SaPayload,
+    encode_chain,
+)
+from ...wire.v1_numbers import LIFE_SECONDS, Notify, Payload, Phase2
+from ..child import PROTOCOLS, ChildSa
+from ..effects import AllocateSpi, Final, Install, Remove, Reply, Request
+from ..errors import LocalError, PeerError
+from . import rules
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Exchange = Generator[Any, Any, None]
+
+_REPLAY_WINDOW = 64
+_SOFT = 0.85  # of the hard lifetime: when the initiator of an SA makes the next one
+_SOFT_JITTER = 0.05
+_RESPONDER_LATER = 0.05  # so that both ends seldom begin at once
+
+
+@dataclass(frozen=True)
+class _Secrets:
+    """Quick mode's inputs to KEYMAT."""
+
+    nonce_i: bytes
+    nonce_r: bytes
+    shared: bytes = b""
+
+
+def initiator(session: Session, message_id: int, tunnel: Tunnel) -> Exchange:
+    """Make a child SA for a tunnel."""
+    keys, selector = session.keys, session.selector(tunnel)
+    suites = wanted_suites(tunnel, session.behind_nat, pfs_group(session.settings, session.suite))
+    inbound = yield from _reserve(session, tunnel)
+    try:
+        nonce = Nonce(session.random(session.settings.nonce_size))
+        pair = session.key_pair(suites[0].group) if suites and suites[0].group else None
+        clients = _clients(selector)
+        offer = _offered(suites, inbound.spi)
+        message = yield Request(
+            _authenticated(lambda chain: keys.hash_1(message_id, chain), [offer, nonce, *_public(pair), *clients]),
+            encrypted=True,
+            expect=rules.QUICK,
+        )
+        _verify(message, keys.hash_2(message_id, nonce.data, _behind_hash(message)))
+        suite, spi_out = _accepted(message, suites)
+        _same_clients(clients, message.all(Identification))
+        secrets = _Secrets(nonce.data, message.get(Nonce).data, _shared(pair, message))
+        child = _child(session, tunnel, suite, inbound.spi, spi_out, initiated=True)
+        yield Install(_association(session, child, suite, selector, secrets, inbound=True), inbound=True)
+    except Exception:
+        yield Remove((inbound,))
+        raise
+    yield Final([Hash(keys.hash_3(message_id, secrets.nonce_i, secrets.nonce_r))], encrypted=True)
+    yield from _complete(session, child, _association(session, child, suite, selector, secrets, inbound=False))
+
+
+def responder(session: Session, message_id: int, message: Message) -> Exchange:
+    """Answer a peer's quick mode."""
+    keys = session.keys
+    _verify(message, keys.hash_1(message_id, _behind_hash(message)))
+    tunnel, selector = _find_tunnel(session, message)
+    suites = wanted_suites(tunnel, session.behind_nat, pfs_group(session.settings, session.suite))
+    suite, proposal, accepted = _chosen(session, message, suites)
+    pair = _answering_pair(session, suite, message)
+    inbound = yield from _reserve(session, tunnel)
+    try:
+        nonce_i, nonce = message.get(Nonce).data, Nonce(session.random(session.settings.nonce_size))
+        secrets = _Secrets(nonce_i, nonce.data, _shared(pair, message))
+        child = _child(session, tunnel, suite, inbound.spi, proposal.spi, initiated=False)
+        yield Install(_association(session, child, suite, selector, secrets, inbound=True), inbound=True)
+        payloads = [
+            SaPayload((Proposal(proposal.number, proposal.protocol, _packed(inbound.spi), (accepted,)),)),
+            nonce,
+            *_public(pair),
+            *message.all(Identification),
+            *_responder_lifetime(suite, accepted, inbound.spi),
+        ]
+        message = yield Reply(
+            _authenticated(lambda chain: keys.hash_2(message_id, nonce_i, chain), payloads),
+            encrypted=True,
+            insist=True,
+            expect=rules.QUICK_END,
+        )
+        _verify(message, keys.hash_3(message_id, nonce_i, nonce.data))
+    except Exception:
+        yield Remove((inbound,))
+        raise
+    yield from _complete(session, child, _association(session, child, suite, selector, secrets, inbound=False))
+
+
+def _complete(session: Session, child: ChildSa, outbound: SecurityAssociation) -> Exchange:
+    """Begin to send on the new SA; without its outbound half the child doesn't stay half installed."""
+    try:
+        yield Install(outbound, inbound=False)
+    except LocalError:
+        yield Remove((child.inbound,))
+        raise
+    session.child_up(child)
+
+
+def _reserve(session: Session, tunnel: Tunnel) -> Generator[Any, Any, SaId]:
+    """An SPI of ours for the tunnel's inbound SA."""
+    if not tunnel.proposals:
+        raise LocalError("policy {}: no ESP or AH proposal".format(tunnel.policy))
+    protocol = PROTOCOLS.get(tunnel.proposals[0].protocol)
+    if protocol is None or len(tunnel.proposals) > 1:
+        raise LocalError("policy {}: bundles and IPComp are not supported".format(tunnel.policy))
+    path = session.path
+    spi = yield AllocateSpi(path.peer, path.local, protocol, tunnel.reqid, tunnel.mode)
+    return SaId(path.local, protocol, spi)
+
+
+# Payloads
+
+
+def _packed(spi: int) -> bytes:
+    return spi.to_bytes(4, "big")
+
+
+def _behind_hash(message: Message) -> bytes:
+    """The chain behind the hash payload, as it came, without padding."""
+    return message.content[message.raw[0].end : message.end]
+
+
+def _authenticated(hash_of: Any, payloads: list[AnyPayload]) -> list[AnyPayload]:
+    """Payloads behind a hash over their own chain."""
+    return [Hash(hash_of(encode_chain(payloads)[1])), *payloads]
+
+
+def _verify(message: Message, expected: bytes) -> None:
+    if not hmac.compare_digest(message.body(Payload.HASH), expected):
+        raise PeerError("the hash of a quick mode message is wrong")
+
+
+def _public(pair: KeyPair | None) -> list[KeyExchange]:
+    return [KeyExchange(pair.public)] if pair else []
+
+
+def _clients(selector: TrafficSelector) -> list[Identification]:
+    """IDci and IDcr of an initiator."""
+    return [
+        encode_client(selector.source, selector.protocol, selector.source_port),
+        encode_client(selector.destination, selector.protocol, selector.destination_port),
+    ]
+
+
+def _same_clients(ours: list[Identification], theirs: list[Identification]) -> None:
+    """A responder echoes the client identities (RFC 2409 5.5); leaving them out is the old habit of some."""
+    if theirs and theirs != ours:
+        raise PeerError(
+            "selectors differ: ours {}; the peer answered {}".format(
+                " - ".join(map(describe_client, ours)), " - ".join(map(describe_client, theirs))
+            ),
+            Notify.INVALID_ID_INFORMATION,
+        )
+
+
+# Decisions
+
+
+def _offered(suites: list[Phase2Suite], spi: int) -> SaPayload:
+    try:
+        return offer_phase2(suites, _packed(spi))
+    except NoProposalChosen as error:
+        raise LocalError(str(error)) from error
+
+
+def _accepted(message: Message, offered: list[Phase2Suite]) -> tuple[Phase2Suite, int]:
+    try:
+        suite, spi = accept_phase2(message.get(SaPayload), offered)
+    except NoProposalChosen as error:
+        raise PeerError("no common phase 2 proposal: {}".format(error), Notify.NO_PROPOSAL_CHOSEN) from error
+    return suite, _peers_spi(spi)
+
+
+def _chosen(session: Session, message: Message, suites: list[Phase2Suite]) -> tuple[Phase2Suite, Any, Any]:
+    """(suite, proposal, transform) that we take of the peer's offer; the proposal's SPI as a number."""
+    try:
+        suite, proposal, accepted = choose_phase2(message.get(SaPayload), suites, session.settings.proposal_check)
+    except NoProposalChosen as error:
+        raise PeerError("no common phase 2 proposal: {}".format(error), Notify.NO_PROPOSAL_CHOSEN) from error
+    numbered = Proposal(proposal.number, proposal.protocol, _peers_spi(proposal.spi), proposal.transforms)
+    return suite, numbered, accepted
+
+
+def _peers_spi(spi: bytes) -> int:
+    number = int.from_bytes(spi, "big")
+    if number < 256:  # RFC 4303 2.1
+        raise PeerError("the peer chose the reserved SPI {}".format(number), Notify.INVALID_SPI)
+    return number
+
+
+def _find_tunnel(session: Session, message: Message) -> tuple[Tunnel, TrafficSelector]:
+    """The tunnel that the client identities name, seen from us: IDcr is ours, IDci the peer's."""
+    identities = message.all(Identification)
+    if len(identities) not in (0, 2):
+        raise PeerError("{} client identities".format(len(identities)), Notify.INVALID_ID_INFORMATION)
+    try:
+        if identities:
+            selector = traffic_of(identities[1], identities[0])
+        else:
+            selector = host_traffic(session.path.local, session.path.peer)
+    except SelectorError as error:
+        raise PeerError(str(error), Notify.INVALID_ID_INFORMATION) from error
+    tunnel = find_tunnel(session.tunnels(), selector)
+    if tunnel is None:
+        raise PeerError(
+            "selectors differ: the peer wants {} - {}; we have {}".format(
+                selector.source,
+                selector.destination,
+                ", ".join(
+                    "{} - {}".format(known.selector.source, known.selector.destination) for known in session.tunnels()
+                )
+                or "none for it",
+            ),
+            Notify.INVALID_ID_INFORMATION,
+        )
+    return tunnel, selector
+
+
+def _answering_pair(session: Session, suite: Phase2Suite, message: Message) -> KeyPair | None:
+    """Our key pair where the suite has PFS; the peer's half must be there too."""
+    if suite.group is None:
+        return None
+    if message.find(Payload.KE) is None:
+        raise PeerError("PFS was agreed on but the peer sent no key exchange", Notify.INVALID_KEY_INFORMATION)
+    return session.key_pair(suite.group)
+
+
+def _shared(pair: KeyPair | None, message: Message) -> bytes:
+    if pair is None:
+        return b""
+    if message.find(Payload.KE) is None:
+        raise PeerError("PFS was offered but the peer sent no key exchange", Notify.INVALID_KEY_INFORMATION)
+    try:
+        return pair.shared(message.body(Payload.KE))
+    except KeyExchangeError as error:
+        raise PeerError("key exchange: {}".format(error), Notify.INVALID_KEY_INFORMATION) from error
+
+
+def _responder_lifetime(suite: Phase2Suite, accepted: Any, spi: int) -> list[Notification]:
+    """RESPONDER-LIFETIME, where we will end the SA before the peer expects it (RFC 2407 4.6.3.1)."""
+    if suite.lifetime_seconds in (0, accepted.get(Phase2.LIFE_DURATION)):
+        return []
+    data = b"\x80\x01" + LIFE_SECONDS.to_bytes(2, "big")
+    data += b"\x00\x02\x00\x04" + suite.lifetime_seconds.to_bytes(4, "big")
+    return [Notification(Protocol.V1_ESP, Notify.RESPONDER_LIFETIME, _packed(spi), data)]
+
+
+# SAs
+
+
+def _child(session: Session, tunnel: Tunnel, suite: Phase2Suite, spi_in: int, spi_out: int, initiated: bool) -> ChildSa:
+    return ChildSa(
+        tunnel=tunnel,
+        local=session.path.local,
+        peer=session.path.peer,
+        protocol=suite.protocol,
+        spi_in=spi_in,
+        spi_out=spi_out,
+        encryption=suite.cipher.name if suite.cipher else "",
+        encryption_bits=suite.bits,
+        integrity=suite.integrity.name if suite.integrity else "",
+        since=session.now,
+        lifetime_seconds=suite.lifetime_seconds,
+        lifetime_bytes=suite.lifetime_kilobytes * 1024,
+        initiated=initiated,
+        pfs=suite.group.name if suite.group else "",
+    )
+
+
+def _association(
+    session: Session,
+    child: ChildSa,
+    suite: Phase2Suite,
+    selector: TrafficSelector,
+    secrets: _Secrets,
+    inbound: bool,
+) -> SecurityAssociation:
+    """One direction with its keys: encryption's first, then integrity's (RFC 2409 5.5, appendix B)."""
+    spi = child.spi_in if inbound else child.spi_out
+    cipher_size = suite.cipher.material(suite.bits) if suite.cipher else 0
+    integrity_size = suite.integrity.key if suite.integrity else 0
+    protocol = Protocol.V1_ESP if suite.protocol == "esp" else Protocol.V1_AH
+    keymat = session.keys.keymat(
+        cipher_size + integrity_size, secrets.shared, protocol, _packed(spi), secrets.nonce_i, secrets.nonce_r
+    )
+    return SecurityAssociation(
+        source=child.peer if inbound else child.local,
+        destination=child.local if inbound else child.peer,
+        protocol=PROTOCOLS[suite.protocol],
+        spi=spi,
+        mode=suite.mode,
+        encryption=child.encryption,
+        encryption_key=keymat[:cipher_size],
+        integrity=child.integrity,
+        integrity_key=keymat[cipher_size:],
+        reqid=child.tunnel.reqid,
+        lifetime=_lifetime(session, child),
+        selector=(selector.reversed() if inbound else selector) if suite.mode == "transport" else None,
+        replay_window=_REPLAY_WINDOW,
+        encapsulation=_udp_ports(session, inbound) if suite.udp else None,
+    )
+
+
+def _lifetime(session: Session, child: ChildSa) -> Lifetime:
+    """Hard limits as negotiated; the soft ones some time before, later for the end that didn't initiate."""
+    share = _SOFT + (0 if child.initiated else _RESPONDER_LATER) + _SOFT_JITTER * session.random(1)[0] / 256
+    return Lifetime(
+        soft_seconds=int(child.lifetime_seconds * share),
+        hard_seconds=child.lifetime_seconds,
+        soft_bytes=int(child.lifetime_bytes * share),
+        hard_bytes=child.lifetime_bytes,
+    )
+
+
+def _udp_ports(session: Session, inbound: bool) -> Encapsulation:
+    path = session.path
+    ports = (path.peer_port, path.local_port) if inbound else (path.local_port, path.peer_port)
+    return Encapsulation(*ports)

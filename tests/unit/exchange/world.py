@@ -1,0 +1,188 @@
+"""Two engines on a wire that tests can look at and harm: everything real but sockets, clock and kernel."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
+
+from ike.config.settings import (
+    Effective,
+    Endpoint,
+    Identity,
+    IkeSettings,
+    Listen,
+    Remote,
+    SaProposal,
+    Traffic,
+    Tunnel,
+)
+from ike.daemon.rim import Rim
+from ike.exchange.engine import Engine
+from ike.exchange.host import Host
+from ike.exchange.path import Path
+from ike.kernel.none import NoneKernel
+
+TOKYO = ipaddress.ip_address("210.11.11.11")
+OSAKA = ipaddress.ip_address("210.22.22.22")
+TOKYO_NET = ipaddress.ip_network("192.168.10.0/24")
+OSAKA_NET = ipaddress.ip_network("192.168.20.0/24")
+ESP_3DES = SaProposal("esp", (("3des_cbc", 192),), ("hmac_sha1",))
+
+
+def settings(local, peer, psk: str, **changes) -> IkeSettings:
+    """The 2007 profile's phase 1."""
+    base = IkeSettings(
+        protocol="ikev1",
+        peers=(Endpoint(peer, port=500),),
+        my_ids=(Identity("ipaddr", local),),
+        peers_ids=(Identity("ipaddr", peer),),
+        verify_id=True,
+        encryption=(("3des_cbc", 192),),
+        hashes=("sha1",),
+        groups=("modp1024",),  # the quickest: what a group costs is not what these tests are about
+        auth_methods=("psk",),
+        pre_shared_key=psk,
+        nonce_size=16,
+    )
+    return replace(base, **changes)
+
+
+def tunnel(local, peer, local_net, peer_net, **changes) -> Tunnel:
+    """The how-to's tunnel, seen from one end."""
+    base = Tunnel(
+        name="net_out",
+        inbound="net_in",
+        policy="net",
+        remote="peer",
+        action="ipsec",
+        install=True,
+        mode="tunnel",
+        level="require",
+        selector=Traffic(local_net, peer_net),
+        my_address=local,
+        peers_address=peer,
+        reqid=7,
+        lifetime_seconds=28800,
+        proposals=(ESP_3DES,),
+    )
+    return replace(base, **changes)
+
+
+@dataclass
+class Gateway:
+    """One end: its engine, its simulated kernel, and what it said."""
+
+    name: str
+    address: ipaddress.IPv4Address
+    engine: Engine
+    kernel: NoneKernel
+    lines: list[str] = field(default_factory=list)
+
+    def said(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+    @property
+    def state(self):
+        return next(iter(self.engine.tunnels))
+
+    def installed(self):
+        return sorted(self.kernel.installed.values(), key=lambda association: association.spi)
+
+
+@dataclass
+class World:
+    """Both ends, the time, and the link. ``mangle(datagram) -> [datagram, …]`` decides what arrives."""
+
+    tokyo: Gateway
+    osaka: Gateway
+    now: float = 1000.0
+    mangle: Callable[[bytes], list[bytes]] = field(default=lambda datagram: [datagram])
+    wire: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def gateways(self):
+        return (self.tokyo, self.osaka)
+
+    def exchange(self) -> None:
+        """Deliver datagrams until nobody has any left."""
+        while self.deliver_once():
+            pass
+
+    def deliver_once(self) -> bool:
+        """One datagram of each outbox."""
+        moved = False
+        for sender, receiver in (self.gateways(), self.gateways()[::-1]):
+            if sender.engine.outbox:
+                path, datagram = sender.engine.outbox.popleft()
+                self.wire.append((sender.name, datagram))
+                for arriving in self.mangle(datagram):
+                    back = Path(receiver.address, sender.address, path.peer_port, path.local_port)
+                    receiver.engine.receive(arriving, back, self.now)
+                moved = True
+        return moved
+
+    def run(self, seconds: float) -> None:
+        """Let time pass: timers run when they are due, and what they send is delivered."""
+        end = self.now + seconds
+        self.exchange()
+        while True:
+            deadlines = [one.engine.deadline() for one in self.gateways() if one.engine.deadline() is not None]
+            if not deadlines or min(deadlines) > end:
+                break
+            self.now = max(self.now, min(deadlines))
+            for gateway in self.gateways():
+                gateway.engine.run_timers(self.now)
+            self.exchange()
+        self.now = end
+
+    def established(self) -> bool:
+        return self.tokyo.state.up and self.osaka.state.up
+
+
+def gateway(name, address, remote, tunnels, seed=None) -> Gateway:
+    lines: list[str] = []
+    kernel = NoneKernel(clock=lambda: 0.0)
+    source = random.Random(seed)
+    host = Host(
+        Rim(kernel).perform,
+        lambda level, text: lines.append(text),
+        random=source.randbytes if seed is not None else random.SystemRandom().randbytes,
+    )
+    configuration = Effective(listen=(Listen(str(address), 500),), remotes=(remote,), tunnels=tunnels)
+    return Gateway(name, address, Engine(configuration, host), kernel, lines)
+
+
+def key_file(directory: FilePath, name: str, key: bytes) -> str:
+    path = directory / name
+    path.write_bytes(key)
+    path.chmod(0o600)
+    return str(path)
+
+
+def world(
+    directory: FilePath, seed=None, tokyo=None, osaka=None, tokyo_tunnel=None, osaka_tunnel=None, psk=None
+) -> World:
+    """The how-to's pair. ``tokyo``/``osaka`` change that end's settings, ``*_tunnel`` its tunnel; ``psk`` osaka's key."""
+    keys = [key_file(directory, "tokyo.psk", b"test"), key_file(directory, "osaka.psk", psk or b"test")]
+    ends = []
+    for index, (name, local, peer, nets, changes, tunnel_changes) in enumerate(
+        (
+            ("tokyo", TOKYO, OSAKA, (TOKYO_NET, OSAKA_NET), tokyo, tokyo_tunnel),
+            ("osaka", OSAKA, TOKYO, (OSAKA_NET, TOKYO_NET), osaka, osaka_tunnel),
+        )
+    ):
+        ike = settings(local, peer, keys[index], **(changes or {}))
+        remote = Remote("peer", ("ikev1",), ikev1=ike)
+        tunnels = (tunnel(local, peer, *nets, **(tunnel_changes or {})),)
+        ends.append(gateway(name, local, remote, tunnels, None if seed is None else seed + index))
+    return World(*ends)
+
+
+def bring_up(pair: World, gateway: Gateway | None = None) -> list[tuple[bool, str]]:
+    """Ask one end for its tunnel; the list gets (success, reason) once it is known."""
+    outcome: list[tuple[bool, str]] = []
+    end = gateway or pair.tokyo
+    end.engine.up("net", pair.now, lambda success, reason: outcome.append((success, reason)))
+    return outcome
