@@ -1,4 +1,4 @@
-"""The lab's command line: python3 -m lab [--directory DIR] up | down | status | image | ssh HOST [COMMAND …]"""
+"""The lab's command line: python3 -m lab [--directory DIR] image | collection | up | down | status | ssh HOST …"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from lab.deployment import Deployment
 from lab.image.build import build_image, find_image
 from lab.lab import DEMO_DIRECTORY, IMAGES, Lab
 
@@ -15,6 +16,9 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=DEMO_DIRECTORY, help="where this lab's state is kept")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("image", help="build the machines' image if it isn't there").set_defaults(run=image)
+    commands.add_parser("collection", help="build the collection and install it below build/").set_defaults(
+        run=collection
+    )
     commands.add_parser("up", help="start the machines and wait for them").set_defaults(run=up)
     commands.add_parser("down", help="stop everything").set_defaults(run=down)
     commands.add_parser("status", help="what runs, and the internet's counters").set_defaults(run=status)
@@ -29,6 +33,10 @@ def main() -> None:
 def image(lab: Lab, arguments: argparse.Namespace) -> None:
     found = find_image(IMAGES) or build_image(IMAGES)
     print(found.directory)
+
+
+def collection(lab: Lab, arguments: argparse.Namespace) -> None:
+    Deployment(lab).install_collection()
 
 
 def up(lab: Lab, arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ class Deployment:
     """The installed collection, aimed at the machines of `lab`."""
 
     lab: Lab
-    profile: str
+    profile: str = "2007"
 
     def install_collection(self) -> None:
         """Build the tarball from the checkout and install it where no other collection of the user's is seen."""
@@ -36,8 +37,8 @@ class Deployment:
 
     def play(self, playbook: str) -> None:
         """Run one of the collection's playbooks ("tanuki.ipsec.site")."""
-        variables = f"ipsec_profile={self.profile}"
-        self._run("ansible-playbook", "-i", str(INVENTORY), "-e", variables, playbook)
+        variables = {"ipsec_profile": self.profile, "ipsec_psk_dir": str(self.lab.directory / "psk")}
+        self._run("ansible-playbook", "-i", str(INVENTORY), "-e", json.dumps(variables), playbook)
 
     def _run(self, *command: str) -> None:
         if subprocess.call(command, env=self.environment(), stdin=subprocess.DEVNULL):
