@@ -60,7 +60,11 @@ class NoneKernel(Kernel):
     # What tests steer
 
     def fail(self, operation: str, number: int = errno.ENOMEM, after: int = 0) -> None:
-        """Make one call of a method fail with this errno: the next one, or the one ``after`` so many."""
+        """Make one call of a method fail with this errno: the next one, or the one ``after`` so many.
+
+        AttributeError if there is no such method.
+        """
+        getattr(self, operation)
         self._failures[operation] = [after, number]
 
     def inject(self, event: Event) -> None:
