@@ -26,10 +26,20 @@ ARGUMENT_SPEC = {
     "psks": {"type": "dict", "default": {}, "no_log": True},
     "python": {"type": "str", "default": "/usr/bin/python3"},
     "packages": {"type": "list", "elements": "str", "default": ["python3-cryptography"]},
-    "start_timeout": {"type": "float", "default": 30},
 }
 
-_FROM_THE_MODULE = ("changed", "files", "settings", "service", "diff", "warnings", "failed", "msg", "exception")
+_FROM_THE_MODULE = (
+    "changed",
+    "files",
+    "settings",
+    "service",
+    "tunnel_changes",
+    "diff",
+    "warnings",
+    "failed",
+    "msg",
+    "exception",
+)
 
 
 class ActionModule(ActionBase):
@@ -112,7 +122,6 @@ class ActionModule(ActionBase):
             "control": paths.control,
             "python": arguments["python"],
             "settings": kernel_settings(needs_ipv6(ends)),
-            "start_timeout": arguments["start_timeout"],
         }
 
     def _install(self, answer: Mapping[str, Any], packages: Sequence[str]) -> dict[str, Any]:

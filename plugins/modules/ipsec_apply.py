@@ -73,7 +73,7 @@ options:
     type: str
     required: true
   control:
-    description: The daemon's control socket. The service counts as started once it answers there.
+    description: The daemon's control socket, where it's asked to reload.
     type: path
     required: true
   python:
@@ -84,10 +84,6 @@ options:
     description: Kernel settings and their values.
     type: dict
     required: true
-  start_timeout:
-    description: How long the daemon may take to answer after a start, in seconds.
-    type: float
-    default: 30
   probe:
     description: Stop and say what is needed, if anything is. Where nothing is, go on.
     type: bool
@@ -126,10 +122,14 @@ settings:
   returned: otherwise
   type: dict
 service:
-  description: What systemd was told.
+  description: What the service was told.
   returned: otherwise
   type: list
   elements: str
+tunnel_changes:
+  description: The tunnels of each kind of change, where the daemon was told to reload.
+  returned: otherwise
+  type: dict
 """
 
 import base64
@@ -160,7 +160,6 @@ ARGUMENT_SPEC = {
     "control": {"type": "path", "required": True},
     "python": {"type": "path", "required": True},
     "settings": {"type": "dict", "required": True},
-    "start_timeout": {"type": "float", "default": 30},
     "probe": {"type": "bool", "default": False},
     "validate": {"type": "bool", "default": True},
 }
@@ -187,7 +186,6 @@ def target(module: AnsibleModule) -> Target:
         control=Path(parameters["control"]),
         python=parameters["python"],
         settings=parameters["settings"],
-        start_timeout=parameters["start_timeout"],
     )
 
 
@@ -214,6 +212,7 @@ def deploy(module: AnsibleModule) -> dict:
         "files": outcome.files,
         "settings": outcome.settings,
         "service": list(outcome.service),
+        "tunnel_changes": outcome.tunnels,
         "diff": outcome.diff if module._diff else [],
     }
 

@@ -63,10 +63,6 @@ options:
     type: list
     elements: str
     default: [python3-cryptography]
-  start_timeout:
-    description: How long the daemon may take to answer after a start, in seconds.
-    type: float
-    default: 30
 """
 
 EXAMPLES = r"""
@@ -101,11 +97,15 @@ settings:
   returned: success
   type: dict
 service:
-  description: What systemd was told.
+  description: What the service was told.
   returned: success
   type: list
   elements: str
   sample: [reload]
+tunnel_changes:
+  description: The tunnels of each kind of change, where the daemon was told to reload. All others went on undisturbed.
+  returned: success
+  type: dict
 tunnels:
   description: The tunnels of this host.
   returned: success

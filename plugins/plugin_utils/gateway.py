@@ -17,11 +17,13 @@ After=network.target
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
-ExecStart={python} {application} iked -F -f {configuration} --kernel xfrm --control {control}
-ExecReload=/bin/kill -HUP $MAINPID
+Type=notify
+# --hold: its policies outlive it. Whatever ends the daemon, traffic between the sites waits; it never passes in clear.
+ExecStart={python} {application} iked -F -f {configuration} --kernel xfrm --control {control} --hold
+ExecReload={python} {application} ctl --control {control} reload
 Restart=always
 RestartSec=1
+TimeoutStartSec=90
 TimeoutStopSec=10
 RuntimeDirectory={runtime}
 RuntimeDirectoryMode=0700
@@ -78,7 +80,7 @@ def kernel_settings(ipv6: bool) -> dict[str, str]:
     """The settings of a gateway. IPv6 forwarding only where a tunnel needs it: it ends autoconfiguration."""
     settings = {
         "net.ipv4.ip_forward": "1",
-        # Loose: what comes out of a tunnel has a source that the routing table may not expect on that interface.
+        # Loose: the tunnels' own packets may arrive by another interface than the one that leads back to the peer.
         # The kernel takes the larger value of this and the interface's own, so a strict interface becomes loose too.
         "net.ipv4.conf.all.rp_filter": "2",
     }

@@ -29,7 +29,7 @@ from .files import (
 )
 from .kernel_settings import PROC_SYS, apply_settings, wrong_settings
 from .manifest import DeployError, Manifest, load_manifest, save_manifest
-from .service import Run, act, effect_of, service_actions, service_state, wait_for_control
+from .service import RELOAD, Run, act, effect_of, reload_daemon, service_actions, service_state
 
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
@@ -45,7 +45,6 @@ class Target:
     control: Path
     python: str
     settings: Mapping[str, str]
-    start_timeout: float = 30.0
     proc_sys: Path = PROC_SYS
 
     @property
@@ -55,11 +54,16 @@ class Target:
 
 @dataclass
 class Outcome:
-    """What was done, or would be. ``files`` maps paths to ``created``, ``updated``, ``permissions`` or ``removed``."""
+    """What was done, or would be.
+
+    ``files`` maps paths to ``created``, ``updated``, ``permissions``, ``directory`` or ``removed``. ``tunnels`` has the
+    tunnels of each kind of change, where the daemon was told to reload.
+    """
 
     files: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     service: tuple[str, ...] = ()
+    tunnels: dict[str, list[str]] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -180,9 +184,10 @@ class Deployment:
     def _take_effect(self, outcome: Outcome) -> None:
         apply_settings(outcome.settings, self.target.proc_sys)
         for action in outcome.service:
-            act(self.target.run, self.target.service, action)
-        if outcome.service:
-            wait_for_control(self.target.run, self.target.service, self.target.control, self.target.start_timeout)
+            if action == RELOAD:
+                outcome.tunnels = reload_daemon(self.target.control)
+            else:
+                act(self.target.run, self.target.service, action)
         if self.manifest.pending:
             save_manifest(self.target.manifest, replace(self.manifest, pending=()))
 

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..ike.cli.ctl import ask
 from .files import APPLICATION, CONFIGURATION, PSK, UNIT
 from .manifest import DeployError
 
@@ -22,7 +21,7 @@ RELOAD = "reload"
 RESTART = "restart"
 START = "start"
 
-_POLL_SECONDS = 0.2
+_RELOAD_SECONDS = 30.0
 _JOURNAL_LINES = "15"
 
 
@@ -74,30 +73,25 @@ def service_actions(state: ServiceState, roles: frozenset[str], pending: Sequenc
 
 
 def act(run: Run, service: str, action: str) -> None:
-    """Call one verb. Raises DeployError with systemd's words and the daemon's last ones."""
+    """Call one verb of systemctl. A start returns once the daemon is ready. Raises DeployError with its last words."""
     command = ["systemctl", action] if action == DAEMON_RELOAD else ["systemctl", action, service]
     code, _output, error = run(command)
     if code != 0:
         raise DeployError("{}: {}\n{}".format(" ".join(command), error.strip(), _journal(run, service)))
 
 
-def wait_for_control(run: Run, service: str, control: Path, seconds: float) -> None:
-    """Wait until the daemon answers on its control socket: only then it serves. Raises DeployError."""
-    deadline = time.monotonic() + seconds
-    while not _answers(control):
-        if time.monotonic() > deadline:
-            text = "{}: no answer on {} within {:g} s. Its last words:\n{}"
-            raise DeployError(text.format(service, control, seconds, _journal(run, service)))
-        time.sleep(_POLL_SECONDS)
+def reload_daemon(control: Path) -> dict[str, list[str]]:
+    """Let the daemon apply what differs in its configuration: the tunnels of each kind of change.
 
-
-def _answers(control: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(control))
-        except OSError:
-            return False
-    return True
+    Asked on its control socket, because a signal gives no answer. Raises DeployError with the daemon's reason.
+    """
+    try:
+        answer = ask(str(control), {"command": "reload"}, _RELOAD_SECONDS)
+    except (OSError, ValueError) as error:
+        raise DeployError("reload: no answer on {}: {}".format(control, error)) from error
+    if not answer.get("ok"):
+        raise DeployError("reload: {}".format(answer.get("error", "the daemon gave no reason")))
+    return answer["changes"]
 
 
 def _journal(run: Run, service: str) -> str:

@@ -1,24 +1,20 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A kernel's SAs, policies and error counters as plain data, the same on every system. Never a key."""
+"""A kernel's SAs and policies as plain data, the same on every system. Never a key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ..ike.policy.sa import AH, ESP, IPCOMP, PolicyState, SaState, Template, TrafficSelector
-
-XFRM_STATISTICS = Path("/proc/net/xfrm_stat")
 
 _PROTOCOLS = {ESP: "esp", AH: "ah", IPCOMP: "ipcomp"}
 
 
 def sa_as_data(sa: SaState, now: float) -> dict[str, Any]:
-    """One SA. ``age`` and ``idle`` are in seconds, None where the kernel doesn't say or it was never used."""
+    """One SA. ``age`` and ``used`` (since the first use) are in seconds; None where unknown or never."""
     return {
         "spi": "0x{:08x}".format(sa.spi),
         "source": str(sa.source),
@@ -40,7 +36,7 @@ def sa_as_data(sa: SaState, now: float) -> dict[str, Any]:
         "bytes": sa.bytes,
         "packets": sa.packets,
         "age": _since(sa.added, now),
-        "idle": _since(sa.used, now),
+        "used": _since(sa.used, now),
         "errors": {
             "replay": sa.replay_errors,
             "replay_window": sa.replay_window_errors,
@@ -50,7 +46,7 @@ def sa_as_data(sa: SaState, now: float) -> dict[str, Any]:
 
 
 def policy_as_data(state: PolicyState, now: float) -> dict[str, Any]:
-    """One policy of the SPD."""
+    """One policy of the SPD. ``used`` is in seconds since the last use."""
     policy = state.policy
     return {
         "index": state.index,
@@ -60,7 +56,7 @@ def policy_as_data(state: PolicyState, now: float) -> dict[str, Any]:
         "selector": selector_as_data(policy.selector),
         "templates": [_template_as_data(template) for template in policy.templates],
         "age": _since(state.added, now),
-        "idle": _since(state.used, now),
+        "used": _since(state.used, now),
     }
 
 
@@ -73,20 +69,6 @@ def selector_as_data(selector: TrafficSelector) -> dict[str, Any]:
         "source_port": selector.source_port,
         "destination_port": selector.destination_port,
     }
-
-
-def between(sas: Iterable[SaState], one: str, other: str) -> list[SaState]:
-    """The SAs of both directions between two addresses."""
-    return [sa for sa in sas if {str(sa.source), str(sa.destination)} == {one, other}]
-
-
-def kernel_counters(path: Path = XFRM_STATISTICS) -> dict[str, int] | None:
-    """The kernel's counters of dropped packets, by name; None where this kernel doesn't count."""
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:
-        return None
-    return {name: int(value) for name, value in (line.split() for line in lines)}
 
 
 def _template_as_data(template: Template) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The host's half of a deployment, on a real file system under a temporary root.
 
-systemd is simulated: the tests of the role in molecule/ run the real one.
+systemd and the daemon's answers are simulated: the tests of the role in molecule/ run the real ones.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import socket
+import socketserver
 import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +34,14 @@ CONTENTS = {
 }
 
 
+class SimulatedControl(socketserver.StreamRequestHandler):
+    """Answers requests on the control socket with what the server was told to answer."""
+
+    def handle(self):
+        self.server.requests.append(json.loads(self.rfile.readline())["command"])
+        self.wfile.write(json.dumps(self.server.answer).encode() + b"\n")
+
+
 class SimulatedHost:
     """A temporary root with a simulated systemd, and a daemon's check that refuses what holds the word `wrong`."""
 
@@ -39,6 +49,7 @@ class SimulatedHost:
         self.root = root
         self.active = self.enabled = False
         self.commands = []
+        self.failing = ""
         self.paths = {
             "application": root / "lib/ike.pyz",
             "unit": root / SERVICE,
@@ -49,7 +60,10 @@ class SimulatedHost:
         for setting in ("ip_forward",):
             (root / "proc/net/ipv4").mkdir(parents=True)
             (root / "proc/net/ipv4" / setting).write_text("0\n")
-        self.control = socket.socket(socket.AF_UNIX)
+        self.control = socketserver.ThreadingUnixStreamServer(str(root / "control.sock"), SimulatedControl)
+        self.control.requests = self.commands
+        self.control.answer = {"ok": True, "changes": {"changed": ["osaka"]}}
+        threading.Thread(target=self.control.serve_forever, args=(0.01,), daemon=True).start()
         self.target = Target(
             run=self.run,
             state_directory=root / "state",
@@ -58,7 +72,6 @@ class SimulatedHost:
             control=root / "control.sock",
             python="python3",
             settings={"net.ipv4.ip_forward": "1"},
-            start_timeout=0.1,
             proc_sys=root / "proc",
         )
 
@@ -74,9 +87,8 @@ class SimulatedHost:
             return 0, f"ActiveState={state}\nUnitFileState={enabled}\nNeedDaemonReload=no\n", ""
         self.commands.append(verb)
         self.enabled = self.enabled or verb == "enable"
-        if verb in ("start", "restart"):
-            self.start()
-        return 0, "", ""
+        self.active = self.active or verb in ("start", "restart")
+        return 1 if verb == self.failing else 0, "", "Job failed.\n"
 
     def check(self, command):
         if command[1] == "-c":
@@ -85,12 +97,6 @@ class SimulatedHost:
         if b"wrong" in Path(path).read_bytes():
             return 1, "", f"{path}:1:13: syntax error\n"
         return 0, "", ""
-
-    def start(self):
-        if not self.active:
-            self.control.bind(str(self.target.control))
-            self.control.listen()
-        self.active = True
 
     def wanted(self, **contents):
         return [
@@ -113,7 +119,8 @@ class SimulatedHost:
 def host(tmp_path):
     simulated = SimulatedHost(tmp_path)
     yield simulated
-    simulated.control.close()
+    simulated.control.shutdown()
+    simulated.control.server_close()
 
 
 def test_a_fresh_host_gets_everything_and_a_running_service(host):
@@ -241,16 +248,31 @@ def test_wrong_permissions_are_put_right(host):
 def test_a_stopped_service_is_started_again(host):
     host.deploy()
     host.active = False
-    host.control.close()
-    host.target.control.unlink()
-    host.control = socket.socket(socket.AF_UNIX)
     assert host.deploy().service == ("start",)
 
 
-def test_a_daemon_that_does_not_answer_is_reported_with_its_last_words(host):
-    host.start = lambda: None
-    with pytest.raises(DeployError, match="the daemon's last words"):
+def test_a_daemon_that_does_not_start_is_reported_with_its_last_words(host):
+    host.failing = "start"
+    with pytest.raises(
+        DeployError, match=r"systemctl start tanuki-iked\.service: Job failed.\nthe daemon's last words"
+    ):
         host.deploy()
+
+
+def test_a_reload_says_which_tunnels_changed(host):
+    host.deploy()
+    assert host.deploy(host.wanted(configuration=b"interface { ike };\n")).tunnels == {"changed": ["osaka"]}
+
+
+def test_a_refused_reload_is_reported_and_done_again_by_the_next_run(host):
+    host.deploy()
+    host.control.answer = {"ok": False, "error": "210.11.11.11 port 500: Address in use"}
+    changed = host.wanted(configuration=b"interface { ike };\n")
+    with pytest.raises(DeployError, match=r"reload: 210\.11\.11\.11 port 500: Address in use"):
+        host.deploy(changed)
+    host.control.answer = {"ok": True, "changes": {}}
+    assert host.deploy(changed).service == ("reload",)
+    assert not host.deploy(changed).changed
 
 
 def test_what_an_interrupted_run_left_undone_is_done_by_the_next(host):
@@ -258,16 +280,16 @@ def test_what_an_interrupted_run_left_undone_is_done_by_the_next(host):
     original = host.run
 
     def cut_off(command):
-        if command[1] == "reload":
+        if command[1] == "restart":
             raise KeyboardInterrupt
         return original(command)
 
     host.target = replace(host.target, run=cut_off)
-    changed = host.wanted(configuration=b"interface { ike };\n")
+    changed = host.wanted(application=b"program 2")
     with pytest.raises(KeyboardInterrupt):
         host.deploy(changed)
     host.target = replace(host.target, run=original)
-    assert host.deploy(changed).service == ("reload",)
+    assert host.deploy(changed).service == ("restart",)
     assert not host.deploy(changed).changed
 
 
