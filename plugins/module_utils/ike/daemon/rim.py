@@ -92,8 +92,6 @@ def _source_address(effect: SourceAddress) -> Address:
 def _run_script(effect: RunScript) -> None:
     """Hook scripts get their event as argument and nothing but the listed environment (racoon2, reference 4.6)."""
     try:
-        subprocess.run(
-            [effect.path, effect.event], env=dict(effect.environment), timeout=_SCRIPT_SECONDS, check=True
-        )
+        subprocess.run([effect.path, effect.event], env=dict(effect.environment), timeout=_SCRIPT_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         raise LocalError("script {}: {}".format(effect.path, error)) from error

@@ -20,7 +20,7 @@ from ..policy.sa import Address, SaId, SaState
 from ..wire.cursor import WireError
 from ..wire.header import NO_SPI, VERSION_1, Header, decode_header
 from ..wire.v1_numbers import Exchange as V1Exchange
-from . import status
+from . import reconfiguration, status
 from .child import UP, ChildSa
 from .effects import SourceAddress
 from .errors import LocalError
@@ -34,6 +34,7 @@ Session = V1Session
 
 _MAX_HALF_OPEN = 1000
 _MAX_HALF_OPEN_PER_PEER = 10
+_MAX_COMPLAINTS = 1000  # lines about dropped datagrams: a flood of them fills no disk
 
 
 class Engine:
@@ -44,6 +45,7 @@ class Engine:
         self.host = host
         self.tunnels = Tunnels(self, configuration.tunnels)
         self._sessions: dict[bytes, Session] = {}  # by our own SPI
+        self._complaints: set[tuple[Address, str]] = set()
         self._half_open: dict[tuple[Address, bytes], Session] = {}  # by peer and its SPI
 
     # In
@@ -125,6 +127,34 @@ class Engine:
             left = by_reqid.get(state.tunnel.reqid)
             if left:
                 self.tunnels.adopt(state, tuple(one.id for one in left))
+
+    def compare(self, present: Iterable[SaId], now: float) -> None:
+        """Forget the children that the kernel no longer has; for when its events were lost."""
+        self.host.now = now
+        known = set(present)
+        for child in [child for state in self.tunnels for child in state.children]:
+            if child.inbound not in known or child.outbound not in known:
+                self.tunnels.child_gone(child, "the kernel no longer has it")
+
+    def reconfigure(self, configuration: Effective, now: float, dry_run: bool = False) -> dict[str, list[str]]:
+        """Apply another configuration by its difference; the names of tunnels by what happens to them.
+
+        What didn't change keeps its SAs, its SPIs, and what it is just negotiating.
+        """
+        self.host.now = now
+        configuration = reconfiguration.reusing(configuration, self.configuration)
+        changes = reconfiguration.changes(self.configuration, configuration)
+        if dry_run:
+            return changes
+        for name in changes["removed"] + changes["changed"]:
+            self._take_down(name)
+        self.configuration = configuration
+        remotes = [*configuration.remotes, configuration.default]
+        for session in self.sessions:
+            if not any(session.remote is remote for remote in remotes):
+                session.close("its configuration changed")
+        self.tunnels.replace(configuration.tunnels, set(changes["kept"]))
+        return changes
 
     def run_timers(self, now: float) -> None:
         self.host.now = now
@@ -248,9 +278,21 @@ class Engine:
 
     # Inside
 
+    def _take_down(self, name: str) -> None:
+        """Remove the children of a tunnel that is about to be replaced; whether it was wanted stays known."""
+        state = self.tunnels.get(name)
+        if state is not None:
+            wanted = state.wanted
+            self.delete_children(state.children)
+            self.tunnels.down(state)
+            state.wanted = wanted
+
     def _drop(self, path: Path, reason: str) -> None:
+        """Count a datagram that we don't take; the first of its kind from an address is worth a line."""
         self.host.count("dropped")
-        self.host.debug("dropped a datagram from {}: {}".format(path.peer, reason))
+        if len(self._complaints) < _MAX_COMPLAINTS and (path.peer, reason) not in self._complaints:
+            self._complaints.add((path.peer, reason))
+            self.host.info("dropped a datagram from {}: {}".format(path.peer, reason))
 
     def _find_session(self, header: Header, path: Path) -> Session | None:
         """By our own SPI; a peer's first message that comes again is known by the peer's."""

@@ -101,7 +101,10 @@ class Tunnels:
     # Ends
 
     def child_up(self, child: ChildSa) -> None:
-        state = self._states[child.tunnel.name]
+        state = self._states.get(child.tunnel.name)
+        if state is None or state.tunnel is not child.tunnel:
+            self._discard(child)
+            return
         older = [other for other in state.children if other.state == UP]
         state.children.append(child)
         state.connecting = False
@@ -126,8 +129,8 @@ class Tunnels:
 
     def child_gone(self, child: ChildSa, reason: str) -> None:
         """A child left the kernel, or has to: both of its halves go."""
-        state = self._states[child.tunnel.name]
-        if child not in state.children:
+        state = self._states.get(child.tunnel.name)
+        if state is None or child not in state.children:
             return
         state.children.remove(child)
         self._host.perform(Remove((child.inbound, child.outbound)))
@@ -159,7 +162,27 @@ class Tunnels:
                     return child
         return None
 
+    # Reconfiguration
+
+    def replace(self, tunnels: tuple[Tunnel, ...], kept: set[str]) -> None:
+        """Take these tunnels: the kept ones live on, what was up of the others comes up again."""
+        old = self._states
+        self._states = {
+            tunnel.name: old[tunnel.name] if tunnel.name in kept else TunnelState(tunnel)
+            for tunnel in tunnels
+            if tunnel.action == "ipsec"
+        }
+        for name, state in self._states.items():
+            if name not in kept and name in old and old[name].wanted:
+                state.wanted = True
+                self.begin(state)
+
     # Inside
+
+    def _discard(self, child: ChildSa) -> None:
+        """A child of a tunnel that was reconfigured while it was negotiated."""
+        self._engine.delete_children([child])
+        self._host.perform(Remove((child.inbound, child.outbound)))
 
     def _replace(self, child: ChildSa, older: list[ChildSa]) -> None:
         """The young child carries the traffic; who initiated it removes the old ones after an overlap."""

@@ -1,0 +1,302 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon: engine, kernel, sockets and control socket on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from .. import about
+from ..config.effective import effective
+from ..config.loader import load
+from ..config.problem import Problem
+from ..config.settings import Effective
+from ..exchange.effects import SourceAddress
+from ..exchange.engine import Engine
+from ..exchange.errors import LocalError
+from ..exchange.host import Host
+from ..kernel.base import Acquire, Expire, Kernel
+from . import policies, sockets
+from .control import ControlServer, RequestError
+from .rim import Rim
+
+LOGGER = logging.getLogger("ike")
+
+_MAX_WAIT = 3600
+
+
+class ConfigurationError(Exception):
+    """A configuration with errors; ``problems`` are all of them, each with file, line and column."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("{} problems".format(len(problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line decides. ``hold``: policies outlive the daemon, so that nothing passes in clear."""
+
+    file: str
+    control: str = about.CONTROL_SOCKET
+    spd: bool = True
+    hold: bool = False
+
+
+def read_configuration(file: str) -> Effective:
+    """The configuration, ready to run. Raises ConfigurationError with every problem; warnings go to the log."""
+    loaded = load(file)
+    problems = [problem.judged() for problem in loaded.problems]
+    if loaded.configuration is None or any(problem.is_error for problem in problems):
+        raise ConfigurationError([problem for problem in problems if problem.is_error])
+    for problem in problems:
+        LOGGER.warning("%s", problem)
+    return policies.numbered(effective(loaded.configuration))
+
+
+class Daemon:
+    """One running iked. ``run`` returns when a signal asks it to stop."""
+
+    def __init__(self, options: Options, kernel: Kernel) -> None:
+        self._options = options
+        self._kernel = kernel
+        self._rim = Rim(kernel)
+        self._configuration = read_configuration(options.file)
+        self._policies = policies.PolicyTable(kernel, LOGGER.warning)
+        self._engine = Engine(self._configuration, Host(self._rim.perform, LOGGER.log))
+        self._listeners: list[sockets.Listener] = []
+        self._control = ControlServer(options.control, self._request)
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start, serve, stop. Policies come first: from then on nothing that they cover leaves in clear."""
+        self._loop = asyncio.get_running_loop()
+        self._apply_policies()
+        self._listen()
+        self._loop.add_reader(self._kernel.fileno(), self._on_kernel)
+        self._engine.adopt(
+            [state for state in self._kernel.list_sas() if policies.ours(state.reqid)], self._loop.time()
+        )
+        await self._control.start()
+        self._handle_signals()
+        self._settle()
+        LOGGER.info("ready: %d tunnels, kernel %s", len(self._configuration.tunnels), self._kernel.name)
+        _notify_systemd("READY=1")
+        await self._stopped.wait()
+        self._stop()
+
+    # Events
+
+    def _on_datagrams(self, listener: sockets.Listener) -> None:
+        now = self._loop.time()
+        for datagram in listener.receive():
+            self._engine.receive(datagram.data, datagram.path, now)
+        self._settle()
+
+    def _on_kernel(self) -> None:
+        now = self._loop.time()
+        for event in self._kernel.read_events():
+            if isinstance(event, Acquire):
+                self._engine.acquire(event.reqid, now)
+            elif isinstance(event, Expire):
+                self._engine.expire(event.id, event.hard, now)
+            else:
+                LOGGER.warning("kernel events were lost: SAs are compared anew")
+                self._engine.compare([state.id for state in self._kernel.list_sas()], now)
+        self._settle()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._engine.run_timers(self._loop.time())
+        self._settle()
+
+    def _settle(self) -> None:
+        """After every event: send what is to be sent, and be back for the next timer."""
+        while self._engine.outbox:
+            path, datagram = self._engine.outbox.popleft()
+            self._send(path, datagram)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._engine.deadline()
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _send(self, path: Any, datagram: bytes) -> None:
+        listener = sockets.find(self._listeners, path)
+        if listener is None:
+            LOGGER.warning("no socket for %s: interface { ike { … }; } doesn't name it", path)
+            return
+        try:
+            listener.send(path, datagram)
+        except OSError as error:
+            LOGGER.warning("sending on %s: %s", path, error.strerror)
+
+    # Configuration
+
+    def _apply_policies(self) -> None:
+        if self._options.spd:
+            self._policies.apply(self._configuration, self._resolve)
+
+    def _resolve(self, macro: str, family: int) -> Any:
+        """This host's address for MY_IP and its kin: the one towards a peer of that family that has an address."""
+        for tunnel in self._configuration.tunnels:
+            peer = tunnel.peers_address
+            if getattr(peer, "version", 0) == family:
+                try:
+                    return self._rim.perform(SourceAddress(peer))
+                except LocalError:
+                    return None
+        return None
+
+    def _listen(self) -> None:
+        """Open the sockets that the configuration asks for, and close those that it no longer does."""
+        pairs = sockets.wanted(self._configuration.listen)
+        for listener in [one for one in self._listeners if (one.address, one.port) not in pairs]:
+            self._loop.remove_reader(listener.fileno())
+            self._listeners.remove(listener)
+            listener.close()
+        open_pairs = {(one.address, one.port) for one in self._listeners}
+        for address, port in pairs:
+            if (address, port) in open_pairs:
+                continue
+            listener = sockets.Listener(address, port, self._kernel, self._configuration.application_bypass)
+            self._listeners.append(listener)
+            self._loop.add_reader(listener.fileno(), self._on_datagrams, listener)
+
+    def _reload(self, dry_run: bool = False) -> dict[str, list[str]]:
+        """Apply the difference between the running configuration and the file's: the tunnels of each kind of change."""
+        configuration = read_configuration(self._options.file)
+        changes = self._engine.reconfigure(configuration, self._loop.time(), dry_run)
+        if not dry_run:
+            self._configuration = self._engine.configuration
+            self._apply_policies()
+            self._listen()
+            self._settle()
+            LOGGER.info("reloaded: %s", "; ".join("{} {}".format(len(names), kind) for kind, names in changes.items()))
+        return changes
+
+    # Control
+
+    async def _request(self, request: dict) -> dict:
+        commands = {
+            "status": self._status,
+            "up": self._up,
+            "rekey": self._rekey,
+            "down": self._down,
+            "reload": self._reload_request,
+            "debug": self._debug,
+        }
+        handler = commands.get(request["command"])
+        if handler is None:
+            raise RequestError("no such command: {}".format(request["command"][:64]))
+        return await handler(request)
+
+    async def _status(self, request: dict) -> dict:
+        document = self._engine.status(self._loop.time())
+        return {"status": {"version": about.VERSION, "kernel": self._kernel.name, **document}}
+
+    async def _up(self, request: dict) -> dict:
+        return await self._wait_for(self._engine.up, request)
+
+    async def _rekey(self, request: dict) -> dict:
+        return await self._wait_for(self._engine.rekey, request)
+
+    async def _wait_for(self, start: Any, request: dict) -> dict:
+        """Start something for each tunnel of a name, and wait until the last one is up or one has failed."""
+        name, wait = _name(request), _wait(request)
+        outcomes: asyncio.Queue[tuple[bool, str]] = asyncio.Queue()
+        count = start(name, self._loop.time(), lambda success, reason: outcomes.put_nowait((success, reason)))
+        self._settle()
+        if not count:
+            raise RequestError("no tunnel has the selector or policy {}".format(name))
+        try:
+            for _ in range(count):
+                success, reason = await asyncio.wait_for(outcomes.get(), wait)
+                if not success:
+                    raise RequestError("{}: {}".format(name, reason))
+        except asyncio.TimeoutError:
+            raise RequestError("{}: no answer within {} s".format(name, wait)) from None
+        return {}
+
+    async def _down(self, request: dict) -> dict:
+        count = self._engine.down(_name(request), self._loop.time())
+        self._settle()
+        if not count:
+            raise RequestError("no tunnel has the selector or policy {}".format(request["name"]))
+        return {}
+
+    async def _reload_request(self, request: dict) -> dict:
+        try:
+            return {"changes": self._reload(bool(request.get("dry_run")))}
+        except ConfigurationError as error:
+            raise RequestError("\n".join(map(str, error.problems))) from error
+        except sockets.ListenError as error:
+            raise RequestError(str(error)) from error
+
+    async def _debug(self, request: dict) -> dict:
+        level = request.get("level")
+        if not isinstance(level, int) or not 0 <= level <= 255:
+            raise RequestError("a debug level is a number from 0 to 255")
+        LOGGER.setLevel(logging.DEBUG if level else logging.INFO)
+        return {}
+
+    # Ends
+
+    def _handle_signals(self) -> None:
+        self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopped.set)
+
+    def _on_hangup(self) -> None:
+        try:
+            self._reload()
+        except ConfigurationError as error:
+            for problem in error.problems:
+                LOGGER.error("%s", problem)
+            LOGGER.error("the running configuration stays")
+        except sockets.ListenError as error:
+            LOGGER.error("%s", error)
+
+    def _stop(self) -> None:
+        LOGGER.info("stopping")
+        self._engine.close(self._loop.time())
+        self._settle()
+        self._control.close()
+        if self._options.spd and not self._options.hold:
+            self._policies.remove()
+        for listener in self._listeners:
+            listener.close()
+        self._kernel.close()
+
+
+def _name(request: dict) -> str:
+    name = request.get("name")
+    if not isinstance(name, str) or not name:
+        raise RequestError("which tunnel? a selector's or policy's index is wanted")
+    return name
+
+
+def _wait(request: dict) -> float:
+    wait = request.get("wait", 40)
+    if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 <= wait <= _MAX_WAIT:
+        raise RequestError("wait is a number of seconds up to {}".format(_MAX_WAIT))
+    return wait
+
+
+def _notify_systemd(state: str) -> None:
+    """sd_notify(3): tell systemd that we are ready, where it asked to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        notifier.connect("\0" + address[1:] if address.startswith("@") else address)
+        notifier.send(state.encode())
