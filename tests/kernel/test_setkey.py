@@ -12,7 +12,7 @@ from dataclasses import replace
 from ike.cli import setkey
 from ike.kernel.setkey import format_sad, format_spd
 from ike.kernel.setkey_parser import parse_sad, parse_spd
-from ike.kernel.statistics import MEANINGS, read_statistics
+from ike.kernel.statistics import meaning, read_statistics
 from ike.policy.sa import Encapsulation
 from tests.kernel.samples import policies, recorded_sas, tunnel_sa
 
@@ -58,7 +58,7 @@ def test_every_counter_has_a_meaning_and_a_packet_without_an_sa_is_counted(sites
     tokyo, _osaka = sites
     with tokyo.inside():
         before = read_statistics("/proc/thread-self/net/xfrm_stat")
-    assert before.keys() <= MEANINGS.keys()
+    assert [name for name in before if not meaning(name)] == []
     tokyo.kernel.add_policy(policies(tokyo)[0])
     tokyo.ping(tokyo.far, count=1)
     with tokyo.inside():

@@ -190,3 +190,21 @@ def test_an_sa_of_another_reqid_is_not_used(gateways):
     tokyo, _osaka = gateways
     join(gateways, both_ways(tokyo, reqid=1), reqid=2)
     assert not tokyo.ping(tokyo.far, count=1)
+
+
+def test_a_tunnel_on_demand_leaves_no_larval_sa_behind(gateways):
+    tokyo, osaka = gateways
+    for site in gateways:
+        for policy in policies(site, reqid=7):
+            site.kernel.add_policy(policy)
+    assert not tokyo.ping(tokyo.far, count=1)
+    (acquire,) = tokyo.kernel.read_events()
+    for initiator, responder in ((tokyo, osaka), (osaka, tokyo)):
+        source, destination = ipaddress.ip_address(initiator.address), ipaddress.ip_address(initiator.peer)
+        spi = responder.kernel.allocate_spi(source, destination, acquire.protocol, acquire.reqid, acquire.mode)
+        association = tunnel_sa(source, destination, spi, reqid=acquire.reqid)
+        responder.kernel.update_sa(association)
+        initiator.kernel.add_sa(association)
+    assert tokyo.ping(tokyo.far)
+    for site in gateways:
+        assert [state.state for state in site.kernel.list_sas()] == ["mature", "mature"]

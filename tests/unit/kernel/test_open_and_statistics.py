@@ -8,7 +8,7 @@ import pytest
 from ike.kernel.base import KernelError
 from ike.kernel.none import NoneKernel
 from ike.kernel.open import open_kernel
-from ike.kernel.statistics import MEANINGS, read_statistics
+from ike.kernel.statistics import meaning, read_statistics
 
 
 def test_open_by_name():
@@ -26,7 +26,8 @@ def test_statistics(tmp_path):
     counters = tmp_path / "xfrm_stat"
     counters.write_text("XfrmInNoStates          \t12\nXfrmOutNoStates         \t0\n")
     assert read_statistics(str(counters)) == {"XfrmInNoStates": 12, "XfrmOutNoStates": 0}
-    assert MEANINGS["XfrmInNoStates"].startswith("inbound: no SA with the packet's SPI")
+    assert meaning("XfrmInNoStates").startswith("inbound: no SA with the packet's SPI")
+    assert meaning("XfrmOfTomorrow") == ""
 
 
 def test_statistics_of_a_kernel_that_does_not_count(tmp_path):

@@ -12,8 +12,8 @@ from .base import KernelError
 
 XFRM_STAT = "/proc/net/xfrm_stat"
 
-# What an increase says (Documentation/networking/xfrm_proc.rst). Newer kernels may count more.
-MEANINGS = {
+# Documentation/networking/xfrm_proc.rst
+_MEANINGS = {
     "XfrmInError": "inbound: an error that no other counter covers",
     "XfrmInBufferError": "inbound: no memory for a packet",
     "XfrmInHdrError": "inbound: a packet whose ESP or AH header is cut short or wrong",
@@ -56,3 +56,8 @@ def read_statistics(path: str = XFRM_STAT) -> dict[str, int]:
     except OSError as error:
         raise KernelError("read " + path, error.errno or errno.EIO) from error
     return {name: int(count) for name, count in (line.split() for line in text.splitlines())}
+
+
+def meaning(counter: str) -> str:
+    """What an increase says, in operators' words; "" for a counter of a newer kernel."""
+    return _MEANINGS.get(counter, "")
