@@ -99,7 +99,7 @@ class _Resolver:
         places = (place for place in self._values(interface, "ike") if place.value is not None)
         return tuple(Listen(str(place.value), place.port) for place in places)
 
-    # ---- Remotes --------------------------------------------------------------------------------------------------
+    # ---- Remotes ----------------------------------------------------------------------------------------------------
 
     def _remote(self, block: Block) -> Remote:
         acceptable = self._values(block, "acceptable_kmp") or self._values(self._default_remote, "acceptable_kmp")
@@ -152,7 +152,7 @@ class _Resolver:
     def _identities(self, own: Block, default: Block | None, name: str) -> tuple:
         return tuple(identity for identity in self._list(own, default, name) if identity.value != "")
 
-    # ---- Selectors and their policies -----------------------------------------------------------------------------
+    # ---- Selectors and their policies -------------------------------------------------------------------------------
 
     def _selectors(self) -> tuple[tuple[Tunnel, ...], tuple[Tunnel, ...]]:
         """The outbound selectors, each with the name of its mirror, and the inbound ones."""
@@ -244,7 +244,7 @@ class _Resolver:
             else (),
         )
 
-    # ---- The tree -------------------------------------------------------------------------------------------------
+    # ---- The tree ---------------------------------------------------------------------------------------------------
 
     def _first_target(self, block: Block, directive: str, section: str) -> Block | None:
         name = self._value(block, directive)

@@ -46,7 +46,7 @@ class _Parser:
         self._problems = problems
         self._words: dict[int, frozenset[str]] = {}
 
-    # ---- Statements -----------------------------------------------------------------------------------------------
+    # ---- Statements -------------------------------------------------------------------------------------------------
 
     def sections(self) -> tuple[Node, ...]:
         nodes: list[Node] = []
@@ -184,7 +184,7 @@ class _Parser:
             hints.for_surplus(name.text, token),
         )
 
-    # ---- Values ---------------------------------------------------------------------------------------------------
+    # ---- Values -----------------------------------------------------------------------------------------------------
 
     def _item(self, rule: Rule, words: frozenset[str]) -> Item:
         alternatives = SYNTAX[rule.argument]
@@ -226,7 +226,7 @@ class _Parser:
             words = self._words[id(rule)] = frozenset(rule.known_words(self._problems.dialect))
         return words
 
-    # ---- Tokens ---------------------------------------------------------------------------------------------------
+    # ---- Tokens -----------------------------------------------------------------------------------------------------
 
     @property
     def _token(self) -> Token:

@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Policies, ipsecs and sas that a selector leads to: complete, possible, and not weak."""
+
+from __future__ import annotations
+
+from .. import view
+from ..grammar import IKEV1, IKEV2
+from ..model import Block
+from ..values import Place
+from .algorithms import aead
+from .remotes import check_entry
+from .subject import Subject
+
+_IKE = (IKEV1, IKEV2)
+_LISTS = {"esp": ("esp_enc_alg", "esp_auth_alg"), "ah": ("ah_auth_alg",), "ipcomp": ("ipcomp_alg",)}
+
+
+def check_policies(subject: Subject) -> None:
+    _Policies(subject).check()
+
+
+class _Policies:
+    def __init__(self, subject: Subject):
+        self._subject = subject
+        self._problems = subject.problems
+        self._seen: set[tuple[int, str]] = set()
+
+    def check(self) -> None:
+        for selector in self._subject.blocks("selector"):
+            for policy in self._subject.targets(selector, "policy_index", "policy"):
+                if self._is_new(policy):
+                    self._policy(policy)
+
+    def _policy(self, policy: Block) -> None:
+        action = self._subject.value(policy, "action")
+        if action == "auto_ipsec":
+            self._auto(policy)
+        elif action == "static_ipsec":
+            self._problems.error(
+                self._subject.place(policy, "action"), "static_ipsec is not supported", "upstream rejects it as well"
+            )
+        elif self._subject.missing(policy, "action"):
+            self._problems.error(policy.position, "{} has no action".format(policy.label))
+
+    def _auto(self, policy: Block) -> None:
+        subject = self._subject
+        for name in ("remote_index", "ipsec_mode", "ipsec_level", "ipsec_index"):
+            if subject.missing(policy, name):
+                self._problems.error(policy.position, "{} has no {}".format(policy.label, name))
+        self._ends(policy)
+        self._level(policy)
+        if len(subject.values(policy, "ipsec_index")) > 1:
+            self._problems.warning(
+                subject.place(policy, "ipsec_index"), "of several ipsec_index the first one counts", "use exactly one"
+            )
+        protocols = [name for name in subject.acceptable(subject.value(policy, "remote_index", "")) if name in _IKE]
+        for ipsec in self._subject.targets(policy, "ipsec_index", "ipsec")[:1]:
+            self._ipsec(ipsec, protocols)
+
+    def _ends(self, policy: Block) -> None:
+        subject = self._subject
+        tunnel = subject.value(policy, "ipsec_mode") == "tunnel"
+        version1 = IKEV1 in subject.acceptable(subject.value(policy, "remote_index", ""))
+        for name in ("my_sa_ipaddr", "peers_sa_ipaddr"):
+            end: Place | None = subject.value(policy, name)
+            if end is None and (tunnel or (version1 and subject.upstream)) and subject.missing(policy, name):
+                hint = "" if tunnel else "without it upstream's iked crashes after quick mode"
+                self._problems.error(policy.position, "{} has no {}".format(policy.label, name), hint)
+            elif end is not None and end.address is None and not end.macro:
+                self._problems.error(
+                    subject.place(policy, name), "{} is no address".format(end.name), "a host name is not resolved here"
+                )
+
+    def _level(self, policy: Block) -> None:
+        subject = self._subject
+        level = subject.value(policy, "ipsec_level")
+        place = subject.place(policy, "ipsec_level")
+        if level == "unique":
+            if subject.upstream and IKEV1 in subject.acceptable(subject.value(policy, "remote_index", "")):
+                self._problems.error(place, "level unique never works with IKEv1", "no SA ever matches: use require")
+            else:
+                self._problems.warning(place, "level unique counts as require unless the selector has a reqid")
+        elif level == "use":
+            self._problems.warning(place, "level use lets traffic pass in clear", "use require")
+
+    # ---- SAs --------------------------------------------------------------------------------------------------------
+
+    def _ipsec(self, ipsec: Block, protocols: list[str]) -> None:
+        subject = self._subject
+        if subject.missing(ipsec, "sa_index"):
+            self._problems.error(ipsec.position, "{} has no sa_index".format(ipsec.label))
+        own = subject.value(ipsec, "ipsec_sa_lifetime_time", 0)
+        inherited = subject.value(view.inner(subject.default, "ipsec"), "ipsec_sa_lifetime_time", 0)
+        if IKEV2 in protocols and not own and not inherited and self._is_new(ipsec):
+            self._problems.warning(
+                ipsec.position, "{} has no ipsec_sa_lifetime_time".format(ipsec.label), "IKEv2 then never rekeys the SA"
+            )
+        for sa in self._subject.targets(ipsec, "sa_index", "sa"):
+            for protocol in protocols:
+                if self._is_new(sa, protocol):
+                    self._sa(sa, protocol)
+
+    def _sa(self, sa: Block, protocol: str) -> None:
+        subject = self._subject
+        sa_protocol = subject.value(sa, "sa_protocol", "")
+        if sa_protocol == "ipcomp" and (subject.ours or protocol == IKEV2):
+            self._problems.error(subject.place(sa, "sa_protocol"), "ipcomp is not supported in {}".format(protocol))
+            return
+        for name in _LISTS.get(sa_protocol, ()):
+            self._list(sa, protocol, name)
+        if subject.value(sa, "spi", 0):
+            self._problems.warning(subject.place(sa, "spi"), "spi is for static SAs only", "leave it out")
+
+    def _list(self, sa: Block, protocol: str, name: str) -> None:
+        subject = self._subject
+        entries = list(subject.algorithms(sa, name))
+        needless = name == "esp_auth_alg" and self._only_aead(sa)
+        if not entries and not needless and subject.missing(sa, name) and subject.missing(subject.default_sa, name):
+            self._problems.error(sa.position, "{} has no {}".format(sa.label, name))
+        for entry, position in entries:
+            check_entry(subject, protocol, name, entry, position, used=True)
+
+    def _only_aead(self, sa: Block) -> bool:
+        """Whether every cipher brings its own integrity; upstream knows no such cipher."""
+        subject = self._subject
+        entries = subject.values(sa, "esp_enc_alg") or subject.values(subject.default_sa, "esp_enc_alg")
+        return bool(entries) and all(aead(entry) for entry in entries)
+
+    def _is_new(self, block: Block, role: str = "") -> bool:
+        key = (id(block), role)
+        known = key in self._seen
+        self._seen.add(key)
+        return not known
