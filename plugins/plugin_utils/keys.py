@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
 
 from .plan import TunnelEnd
-from .psk_store import RANDOM_BYTES, PskStore, weaknesses
+from .psk_store import PskStore, new_key, weaknesses
 
 Keys = dict[str, bytes]  # by the index of the remote that they're for
 
@@ -35,4 +34,4 @@ def collect_keys(
 def _stored(store: PskStore, end: TunnelEnd, make: bool) -> bytes:
     if make:
         return store.make(end.local, end.peer)
-    return store.read(end.local, end.peer) or secrets.token_bytes(RANDOM_BYTES)
+    return store.read(end.local, end.peer) or new_key()

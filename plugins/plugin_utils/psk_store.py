@@ -51,6 +51,11 @@ def _wrong(text: str) -> InventoryError:
     return InventoryError((Problem("all sites", "ipsec_psks", text),))
 
 
+def new_key() -> bytes:
+    """256 random bits as printable text, so that an operator can hand the key to someone else."""
+    return secrets.token_urlsafe(RANDOM_BYTES).encode("ascii")
+
+
 def weaknesses(key: bytes) -> Iterator[str]:
     """Why a key is weak or probably not what was meant. Says nothing about its content."""
     if len(key) < WEAK_BELOW:
@@ -84,7 +89,7 @@ class PskStore:
     def make(self, one: Site, other: Site) -> bytes:
         """Make a pair's key unless there is one; the key that the store holds afterwards."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write_once(self.path(one, other), secrets.token_urlsafe(RANDOM_BYTES).encode("ascii"))
+        self._write_once(self.path(one, other), new_key())
         key = self.read(one, other)
         if key is None:
             raise PskStoreError("{}: vanished while it was made".format(self.path(one, other)))

@@ -31,6 +31,7 @@ from .kernel_settings import PROC_SYS, apply_settings, wrong_settings
 from .manifest import DeployError, Manifest, load_manifest, save_manifest
 from .service import RELOAD, Run, act, effect_of, reload_daemon, service_actions, service_state
 
+_WARNING = ": warning: "  # what `check` writes after the place
 _ORDER = {role: place for place, role in enumerate(ROLES)}
 
 
@@ -145,13 +146,17 @@ class Deployment:
                 outcome.files[str(path)] = "directory"
 
     def _validate(self, swap: Swap) -> None:
-        """Let the new daemon check the new configuration, both still under their temporary names."""
+        """Let the new daemon check the new configuration, both still under their temporary names.
+
+        Not the key files: they take their places together with it.
+        """
         configuration, application = self._path_of(CONFIGURATION), self._path_of(APPLICATION)
         candidate = swap.candidate(configuration)
-        command = [self.target.python, str(swap.candidate(application)), "check", "-f", str(candidate)]
+        command = [self.target.python, str(swap.candidate(application)), "check", "--no-files", "-f", str(candidate)]
         code, _output, error = self.target.run(command)
         if code != 0:
-            text = error.strip().replace(str(candidate), str(configuration))
+            errors = [line for line in error.splitlines() if _WARNING not in line]
+            text = "\n".join(errors).replace(str(candidate), str(configuration))
             raise DeployError("the new configuration is refused, the old one stays in force:\n{}".format(text))
 
     def _path_of(self, role: str) -> Path:
