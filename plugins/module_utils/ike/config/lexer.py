@@ -10,6 +10,7 @@ where it stands, and the parser knows where that is.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .model import Position
@@ -60,10 +61,10 @@ class Token(NamedTuple):
         return '"{}"'.format(self.text) if self.kind == QUOTED else self.text
 
 
-def tokenize(text: str) -> list[Token]:
+def tokenize(text: str) -> Iterator[Token]:
     """The tokens of a text, ending in one END. A text of more than MAX_TOKENS ends early, in an ILLEGAL one."""
-    tokens: list[Token] = []
     line, line_start = 1, 0
+    count = 0
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         start = match.start(kind)
@@ -73,19 +74,19 @@ def tokenize(text: str) -> list[Token]:
         value = match.group(kind)
         column = start - line_start + 1
         if kind == "word":
-            tokens.append(Token(DASH if value == "-" else WORD, value, line, column))
+            yield Token(DASH if value == "-" else WORD, value, line, column)
         elif kind == "mark":
-            tokens.append(Token(value, value, line, column))
+            yield Token(value, value, line, column)
         elif kind == "quoted":
-            tokens.append(Token(QUOTED, value[1:-1], line, column))
+            yield Token(QUOTED, value[1:-1], line, column)
             if "\n" in value:
                 line, line_start = line + value.count("\n"), start + value.rindex("\n") + 1
-        elif kind == "end":
-            tokens.append(Token(END, "", line, column))
-            break
         else:
-            tokens.append(Token(ILLEGAL, value, line, column))
-        if len(tokens) >= MAX_TOKENS:
-            tokens += [Token(ILLEGAL, "too many tokens", line, column), Token(END, "", line, column)]
-            break
-    return tokens
+            yield Token(kind, value, line, column)  # END or ILLEGAL
+            if kind == END:
+                return
+        count += 1
+        if count >= MAX_TOKENS:
+            yield Token(ILLEGAL, "after {} tokens".format(MAX_TOKENS), line, column)
+            yield Token(END, "", line, column)
+            return

@@ -9,8 +9,11 @@ operators would rather know, is :mod:`ike.config.checks`' part.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import glob
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +58,21 @@ def load_text(data: bytes, name: str, dialect: str = TANUKI) -> Loaded:
 
 
 def _load(data: bytes, name: str, problems: Problems) -> Loaded:
-    sections = _Includer(problems).sections(data, name, 0)
-    return _loaded(sections, problems)
+    with without_collector():
+        sections = _Includer(problems).sections(data, name, 0)
+        return _loaded(sections, problems)
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """The tree has no cycles: looking for them, again and again as it grows, would take a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _loaded(sections: tuple[Node, ...], problems: Problems) -> Loaded:

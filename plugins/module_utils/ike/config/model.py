@@ -9,8 +9,9 @@ positions do not compare, nor does the way a value was quoted. ``parse(render(tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Union
 
 KEYWORD = "keyword"
@@ -65,12 +66,19 @@ class Block:
     position: Position = field(default=NOWHERE, compare=False, repr=False)
     damaged: bool = field(default=False, compare=False, repr=False)
 
-    def all(self, name: str) -> Iterator[Node]:
+    @cached_property
+    def _by_name(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {}
+        for node in self.body:
+            found.setdefault(node.name, []).append(node)
+        return found
+
+    def all(self, name: str) -> Sequence[Node]:
         """The directives and blocks of this name, in order."""
-        return (node for node in self.body if node.name == name)
+        return self._by_name.get(name, ())
 
     def has(self, name: str) -> bool:
-        return any(True for _ in self.all(name))
+        return name in self._by_name
 
     @property
     def label(self) -> str:

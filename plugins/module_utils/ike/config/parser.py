@@ -9,6 +9,8 @@ in the tree as ``broken`` (or its block as ``damaged``), so that later checks do
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from . import hints
 from .grammar import CONTEXTS, RACOON2, TOP, Rule, rule_of
 from .lexer import CLOSE, END, ILLEGAL, OPEN, QUOTED, SEMICOLON, WORD, Token, tokenize
@@ -38,9 +40,12 @@ def parse(text: str, file: str, problems: Problems) -> tuple[Node, ...]:
 
 
 class _Parser:
-    def __init__(self, tokens: list[Token], file: str, problems: Problems):
+    """Reads ``_token``, knows ``_previous`` and sees one ahead, ``_following``. ``_depth`` counts open braces."""
+
+    def __init__(self, tokens: Iterator[Token], file: str, problems: Problems):
         self._tokens = tokens
-        self._next = 0
+        self._previous = self._token = next(tokens)
+        self._following = next(tokens, self._token)
         self._depth = 0
         self._file = file
         self._problems = problems
@@ -76,7 +81,7 @@ class _Parser:
 
     def _add_statement(self, context: str, nodes: list[Node]) -> bool:
         """Read one statement into ``nodes``; False if something stood there that left no trace in them."""
-        start, depth, count = self._next, self._depth, len(nodes)
+        start, depth, count = self._token, self._depth, len(nodes)
         try:
             self._statement(context, nodes)
             return True
@@ -86,7 +91,7 @@ class _Parser:
             if context != TOP:
                 raise
         if len(nodes) == count:
-            self._keep_broken(context, self._tokens[start], nodes)
+            self._keep_broken(context, start, nodes)
         self._recover(start, depth)
         return len(nodes) > count
 
@@ -96,7 +101,7 @@ class _Parser:
         if rule is None:
             self._refuse_name(context, name)
         if rule.name:
-            self._next += 1
+            self._advance()
         if rule.argument == "block":
             self._block(rule, name, nodes)
         else:
@@ -104,13 +109,8 @@ class _Parser:
         self._end_statement(name)
 
     def _refuse_name(self, context: str, name: Token) -> None:
-        following = self._tokens[min(self._next + 1, len(self._tokens) - 1)]
-        if (
-            context != TOP
-            and name.kind == WORD
-            and name.text in CONTEXTS[TOP]
-            and following.kind in (WORD, QUOTED, OPEN)
-        ):
+        begins = name.kind == WORD and self._following.kind in (WORD, QUOTED, OPEN)
+        if context != TOP and begins and name.text in CONTEXTS[TOP]:
             self._problems.error(
                 name.at(self._file),
                 "section {} begins inside a {} block".format(name.text, context),
@@ -170,7 +170,7 @@ class _Parser:
         """Take the ``;``. Where it is merely missing at a line's end, say so and read on."""
         token = self._token
         if token.kind == SEMICOLON:
-            self._next += 1
+            self._advance()
             return
         previous = self._previous
         if token.kind in (CLOSE, END) or token.line > previous.line:
@@ -211,7 +211,7 @@ class _Parser:
         token = self._token
         if not element.fits(token, words):
             raise _Mismatch("expected {}, found {}".format(element.expected, token.shown), hints.for_string(token))
-        self._next += 1
+        self._advance()
         return Word(token.text, element.kind, Position(self._file, token.line, token.column))
 
     def _unfit(self, alternatives: tuple[Sequence, ...], rule: Rule) -> _Mismatch:
@@ -228,22 +228,20 @@ class _Parser:
 
     # ---- Tokens -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _token(self) -> Token:
-        return self._tokens[self._next]
-
-    @property
-    def _previous(self) -> Token:
-        return self._tokens[self._next - 1]
+    def _advance(self) -> None:
+        """Go on to the next token; END stays."""
+        self._previous = self._token
+        self._token = self._following
+        self._following = next(self._tokens, self._following)
 
     def _take(self) -> Token:
-        token = self._tokens[self._next]
+        """Go on over a token that may be a brace."""
+        token = self._token
         if token.kind == OPEN:
             self._depth += 1
         elif token.kind == CLOSE:
             self._depth -= 1
-        if token.kind != END:
-            self._next += 1
+        self._advance()
         return token
 
     def _expect(self, kind: str, message: str) -> Token:
@@ -257,7 +255,7 @@ class _Parser:
         if rule is not None and rule.argument != "block":
             nodes.append(Directive(rule.name, position=name.at(self._file), broken=True))
 
-    def _recover(self, start: int, depth: int) -> None:
+    def _recover(self, start: Token, depth: int) -> None:
         """Skip to the end of the statement that began at ``start``, at this depth of braces."""
         while self._token.kind != END:
             kind = self._token.kind
@@ -265,7 +263,7 @@ class _Parser:
                 if depth > 0:
                     return
                 self._depth = 1  # a stray brace between sections
-            if self._at_section(depth) and self._next > start:
+            if self._at_section(depth) and self._token is not start:
                 return
             self._take()
             if kind == SEMICOLON and self._depth <= depth:

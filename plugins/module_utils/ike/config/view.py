@@ -14,7 +14,7 @@ from .values import Reader
 
 def chosen(block: Block, name: str) -> Directive | None:
     """The directive that counts when it is repeated: the first in ``ikev2``, else the last. None without one."""
-    found = [node for node in block.body if node.name == name and isinstance(node, Directive) and not node.broken]
+    found = [node for node in block.all(name) if isinstance(node, Directive) and not node.broken]
     if not found:
         return None
     return found[0] if block.name == IKEV2 else found[-1]
@@ -22,11 +22,8 @@ def chosen(block: Block, name: str) -> Directive | None:
 
 def inner(block: Block | None, name: str) -> Block | None:
     """The block inside a block that counts: the last one."""
-    found = None
-    for node in block.body if block is not None else ():
-        if node.name == name and isinstance(node, Block):
-            found = node
-    return found
+    found = [node for node in block.all(name) if isinstance(node, Block)] if block is not None else []
+    return found[-1] if found else None
 
 
 def items(block: Block | None, name: str) -> tuple[Item, ...]:

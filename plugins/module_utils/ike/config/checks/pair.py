@@ -62,7 +62,7 @@ def compare(ours: Effective, theirs: Effective, names: tuple[str, str] = ("A", "
     return rows
 
 
-# ---- Who is who -------------------------------------------------------------------------------------------------------
+# ---- Who is who ------------------------------------------------------------------------------------------------------
 
 
 def addresses(configuration: Effective, remote: Remote) -> set[str]:

@@ -9,7 +9,7 @@ run. Warnings are what works, and what an operator would rather know.
 
 from __future__ import annotations
 
-from ..loader import Loaded
+from ..loader import Loaded, without_collector
 from ..problem import Problem, Problems
 from .keys import check_keys
 from .policies import check_policies
@@ -25,8 +25,13 @@ def check(loaded: Loaded, options: Options | None = None) -> list[Problem]:
     Works on what could be read of a broken configuration as well.
     """
     problems = Problems(loaded.tree.dialect)
-    subject = Subject(loaded.tree, problems, options or Options())
-    if loaded.tree.sections:
+    with without_collector():
+        _check(Subject(loaded.tree, problems, options or Options()))
+    return sorted({problem.judged() for problem in loaded.problems + problems.found})
+
+
+def _check(subject: Subject) -> None:
+    if subject.tree.sections:
         check_interface(subject)
         check_remotes(subject)
         check_policies(subject)
@@ -34,4 +39,3 @@ def check(loaded: Loaded, options: Options | None = None) -> list[Problem]:
         check_keys(subject)
         if subject.upstream:
             check_upstream(subject)
-    return sorted({problem.judged() for problem in loaded.problems + problems.found})

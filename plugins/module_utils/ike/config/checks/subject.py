@@ -13,7 +13,7 @@ from ..effective import effective
 from ..grammar import IKEV2, RACOON2, TANUKI, rule_of
 from ..model import Block, Configuration, Directive, Position
 from ..problem import Problems
-from ..settings import Address, Remote
+from ..settings import Address, Effective, Remote
 from ..values import Algorithm, Reader, numeric
 from ..variables import variables_of
 
@@ -43,18 +43,10 @@ class Subject:
         self.default = view.first(tree, "default")
         self.default_remote = view.inner(self.default, "remote")
         self.default_sa = view.inner(self.default, "sa")
+        self.local_addresses = _local_addresses(self.effective)
         self._remotes: dict[str, Remote] = {}
         for remote in self.effective.remotes:
             self._remotes.setdefault(remote.name, remote)
-
-    @property
-    def local_addresses(self) -> set[Address]:
-        """This host's addresses, as far as the configuration says them; empty where it names one by a macro."""
-        listen = [numeric(listen.address) for listen in self.effective.listen]
-        if None in listen:
-            return set()
-        ends = (tunnel.my_address for tunnel in self.effective.tunnels)
-        return set(listen).union(end for end in ends if end is not None and not isinstance(end, str))
 
     @property
     def upstream(self) -> bool:
@@ -110,3 +102,12 @@ class Subject:
         """Where a directive stands, or its block if it is missing."""
         directive: Directive | None = view.chosen(block, name)
         return directive.position if directive is not None else block.position
+
+
+def _local_addresses(meaning: Effective) -> set[Address]:
+    """This host's addresses, as far as the configuration says them; empty where it names one by a macro."""
+    listen = [numeric(listen.address) for listen in meaning.listen]
+    if None in listen:
+        return set()
+    ends = (tunnel.my_address for tunnel in meaning.tunnels)
+    return set(listen).union(end for end in ends if end is not None and not isinstance(end, str))
