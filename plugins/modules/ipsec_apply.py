@@ -140,7 +140,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.deployment import Deployment, Target
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import ROLES, WantedFile
-from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest import DeployError
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest import DeployError, exclusive
 
 PACKAGE_MANAGERS = {"apt": "/usr/bin/apt-get", "dnf": "/usr/bin/dnf"}
 
@@ -190,7 +190,12 @@ def target(module: AnsibleModule) -> Target:
 
 
 def deploy(module: AnsibleModule) -> dict:
-    """The module's result. Raises DeployError, OSError."""
+    """The module's result, while no other deployment is at work on this host. Raises DeployError, OSError."""
+    with exclusive(Path(module.params["state_directory"]).parent):
+        return deploy_alone(module)
+
+
+def deploy_alone(module: AnsibleModule) -> dict:
     wanted = [wanted_file(parameters) for parameters in module.params["files"]]
     deployment = Deployment(target(module), wanted, module.params["key"])
     if module.params["probe"]:

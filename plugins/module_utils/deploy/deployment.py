@@ -198,10 +198,10 @@ class Deployment:
 
 
 def _content(found: FoundFile) -> bytes:
-    """What is to lie at the file's path. Raises DeployError where it's new and wasn't sent."""
+    """What is to lie at the file's path. Raises DeployError where it differs and wasn't sent."""
     content = found.wanted.content if found.differs else found.content
     if content is None:
-        raise DeployError("{}: its content was not sent".format(found.wanted.path))
+        raise DeployError("{}: changed while this was under way; run again".format(found.wanted.path))
     return content
 
 

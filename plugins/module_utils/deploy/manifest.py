@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +45,20 @@ class Manifest:
     def wrote(self, path: str, content: bytes) -> bool:
         """Whether this content at this path is ours."""
         return self.digest(content) in self.files.get(path, ())
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Keep every other deployment away from this host while the body runs; they wait for their turn.
+
+    The lock is on a directory that exists before anything was deployed, and leaves nothing behind.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def load_manifest(path: Path) -> Manifest:

@@ -59,10 +59,10 @@ def service_actions(state: ServiceState, roles: frozenset[str], pending: Sequenc
     """The systemctl verbs to call, in order. ``pending`` is what an interrupted run left undone."""
     wanted = {effect_of(roles), *pending}
     actions = []
-    if UNIT in roles or state.needs_daemon_reload:
-        actions.append(DAEMON_RELOAD)
     if not state.enabled:
-        actions.append(ENABLE)
+        actions.append(ENABLE)  # after which systemd reads all units anew by itself
+    elif UNIT in roles or state.needs_daemon_reload:
+        actions.append(DAEMON_RELOAD)
     if not state.active:
         actions.append(START)
     elif RESTART in wanted:
