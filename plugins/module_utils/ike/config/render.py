@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The syntax tree back to text, in a form that both upstream and we read: ``parse(render(tree)) == tree``.
 
-Every value is quoted that is neither a keyword nor a plain number, so that no reserved word is met as a string.
+Every value is quoted that is neither a keyword nor a plain number, so that no reserved word is met as a string. The
+path of an ``include`` is always quoted: upstream wants it so.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def _directive(directive: Directive, depth: int) -> list[str]:
     head = directive.name + " " if directive.name else ""
     if not directive.listed:
         end = ";;" if _ends_twice(directive) else ";"
-        return [margin + head + _item(directive.items[0]) + end]
+        value = _quoted(directive.items[0][0].text) if directive.name == "include" else _item(directive.items[0])
+        return [margin + head + value + end]
     entries = [_item(item) + ";" for item in directive.items]
     if all(len(item) == 1 for item in directive.items):
         return ["{}{}{{ {} }};".format(margin, head, " ".join(entries))]
@@ -50,12 +52,20 @@ def _ends_twice(directive: Directive) -> bool:
 
 def _item(item: Item) -> str:
     """The comma of an algorithm's parameters sticks to what stands before it."""
-    return " ".join(_word(word) for word in item).replace(" ,", ",")
+    text = ""
+    for word in item:
+        comma = word.kind == MARK and word.text == ","
+        text += _word(word) if comma or not text else " " + _word(word)
+    return text
 
 
 def _word(word: Word) -> str:
     if word.kind in (KEYWORD, MARK) or (word.text.isascii() and word.text.isdigit()):
         return word.text
-    if '"' in word.text:
+    return _quoted(word.text)
+
+
+def _quoted(text: str) -> str:
+    if '"' in text:
         raise ValueError("a string of racoon2.conf cannot hold a quote")
-    return '"{}"'.format(word.text)
+    return '"{}"'.format(text)

@@ -14,10 +14,11 @@ from .values import Reader
 
 def chosen(block: Block, name: str) -> Directive | None:
     """The directive that counts when it is repeated: the first in ``ikev2``, else the last. None without one."""
-    found = [node for node in block.all(name) if isinstance(node, Directive) and not node.broken]
-    if not found:
-        return None
-    return found[0] if block.name == IKEV2 else found[-1]
+    nodes = block.all(name)
+    for node in nodes if block.name == IKEV2 else reversed(nodes):
+        if isinstance(node, Directive) and not node.broken:
+            return node
+    return None
 
 
 def inner(block: Block | None, name: str) -> Block | None:
@@ -34,15 +35,17 @@ def items(block: Block | None, name: str) -> tuple[Item, ...]:
 
 def values(reader: Reader, block: Block | None, name: str) -> tuple:
     """The values of a directive's items, without those that can't be read."""
-    if block is None:
-        return ()
-    rule = rule_of(block.name, name)
-    return tuple(_readable(reader, rule, items(block, name)))
+    directive = chosen(block, name) if block is not None else None
+    return tuple(_readable(reader, rule_of(block.name, name), directive.items)) if directive is not None else ()
 
 
 def value(reader: Reader, block: Block | None, name: str, default: object = None) -> object:
     """The first value of a directive; ``default`` where it is missing or can't be read."""
-    return next(iter(values(reader, block, name)), default)
+    directive = chosen(block, name) if block is not None else None
+    if directive is not None:
+        for found in _readable(reader, rule_of(block.name, name), directive.items):
+            return found
+    return default
 
 
 def first(configuration: Configuration, section: str) -> Block | None:
