@@ -226,11 +226,22 @@ def test_down_removes_both_ends_children_and_stays_down(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)
     pair.exchange()
-    pair.osaka.state.wanted = False
     assert pair.tokyo.engine.down("net", pair.now) == 1
     pair.run(600)
     assert not pair.tokyo.kernel.installed
     assert not pair.osaka.kernel.installed
+
+
+def test_the_next_packet_brings_back_what_the_peer_took_down(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    pair.tokyo.engine.down("net", pair.now)
+    pair.run(600)
+    assert not pair.established()
+    pair.osaka.engine.acquire(7, pair.now)
+    pair.exchange()
+    assert pair.established()
 
 
 def test_a_peer_that_lost_everything_is_believed_and_leaves_no_orphans(tmp_path):
@@ -303,7 +314,6 @@ def test_closing_tells_the_peer_and_leaves_no_sa(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)
     pair.exchange()
-    pair.osaka.state.wanted = False
     pair.tokyo.engine.close(pair.now)
     pair.exchange()
     assert not pair.tokyo.kernel.list_sas()

@@ -249,7 +249,7 @@ class Engine:
     def child_deleted(self, session: Session, spi: int) -> None:
         child = self.tunnels.find_child(session.remote, spi)
         if child is not None:
-            self.tunnels.child_gone(child, "deleted by the peer")
+            self.tunnels.child_deleted(child)
 
     # What tunnels ask for
 

@@ -140,6 +140,13 @@ class Tunnels:
             if state.wanted:
                 self._retry_after(state, self._jitter(1.0))
 
+    def child_deleted(self, child: ChildSa) -> None:
+        """The peer took a child down, and means it: the next packet brings it back, not we."""
+        state = self._states.get(child.tunnel.name)
+        if state is not None and state.children == [child]:
+            state.wanted = False
+        self.child_gone(child, "deleted by the peer")
+
     def down(self, state: TunnelState) -> list[ChildSa]:
         """Take a tunnel down until somebody asks for it again; the children that were removed."""
         children = list(state.children)
