@@ -31,8 +31,9 @@ from ..crypto.algorithms import (
     Integrity,
     keyword_of,
 )
+from ..wire.attributes import Attribute
 from ..wire.numbers import Protocol
-from ..wire.v1 import Attribute, Proposal, SaPayload, Transform
+from ..wire.v1 import Proposal, SaPayload, Transform
 from ..wire.v1_numbers import (
     AUTH_PRE_SHARED_KEY,
     KEY_IKE,

@@ -9,54 +9,19 @@ import struct
 from dataclasses import dataclass
 from typing import TypeVar, Union
 
+from .attributes import Attribute, attribute_number, decode_attributes, encode_attribute
 from .chain import RawPayload, build, walk
 from .cursor import Cursor, WireError
 from .header import HEADER_SIZE, VERSION_1, Header
 from .v1_numbers import DOI_IPSEC, SITUATION_IDENTITY_ONLY, Exchange, Flag, Payload
 
-# (type, value): an int stands for the short form (RFC 2408 3.3, AF = 1), bytes for the long one.
-Attribute = tuple[int, Union[int, bytes]]
-
-_SHORT_FORM = 0x8000
 _MAX_PROPOSALS = 32
 _MAX_TRANSFORMS = 256
-_MAX_ATTRIBUTES = 32
 _NEXT_PROPOSAL = 2
 _NEXT_TRANSFORM = 3
 _LAST = 0
 
-_PAIR = struct.Struct(">HH")
 _ITEM = struct.Struct(">BBH")
-
-
-def attribute_number(value: int | bytes) -> int:
-    """An attribute's value as a number, whichever form it came in."""
-    if isinstance(value, int):
-        return value
-    if len(value) > 8:
-        raise WireError("an attribute of {} bytes is no number".format(len(value)))
-    return int.from_bytes(value, "big")
-
-
-def _decode_attributes(cursor: Cursor) -> tuple[Attribute, ...]:
-    attributes: list[Attribute] = []
-    while len(cursor):
-        if len(attributes) == _MAX_ATTRIBUTES:
-            raise WireError("more than {} attributes".format(_MAX_ATTRIBUTES))
-        kind = cursor.u16()
-        value = cursor.u16()
-        if kind & _SHORT_FORM:
-            attributes.append((kind & ~_SHORT_FORM, value))
-        else:
-            attributes.append((kind, cursor.take(value)))
-    return tuple(attributes)
-
-
-def _encode_attribute(attribute: Attribute) -> bytes:
-    kind, value = attribute
-    if isinstance(value, int):
-        return _PAIR.pack(kind | _SHORT_FORM, value)
-    return _PAIR.pack(kind, len(value)) + value
 
 
 def _items(cursor: Cursor, kind: int, limit: int, what: str) -> list[Cursor]:
@@ -95,10 +60,10 @@ class Transform:
         number = cursor.u8()
         identifier = cursor.u8()
         cursor.u16()
-        return cls(number, identifier, _decode_attributes(cursor))
+        return cls(number, identifier, decode_attributes(cursor))
 
     def encode(self) -> bytes:
-        return struct.pack(">BBH", self.number, self.id, 0) + b"".join(map(_encode_attribute, self.attributes))
+        return struct.pack(">BBH", self.number, self.id, 0) + b"".join(map(encode_attribute, self.attributes))
 
     def get(self, kind: int) -> int | None:
         """The number of the first attribute of this kind, or None."""
