@@ -14,7 +14,6 @@ from lab.lab import ROOT, Lab
 BUILD = ROOT / "build"
 COLLECTIONS = BUILD / "collections"
 INVENTORY = ROOT / "lab/inventory/howto.yml"
-CONTROL_PATH_LIMIT = 70  # bytes of a folder in which ssh's control sockets still have room for their names
 
 
 class DeploymentError(Exception):
@@ -46,16 +45,12 @@ class Deployment:
 
     def environment(self) -> dict[str, str]:
         """The environment of Ansible's commands: everything that they write stays inside the checkout."""
-        home = BUILD / "ansible"
-        ssh = f"-F '{self.lab.ssh_config_path}'"
-        if len(str(home / "cp")) <= CONTROL_PATH_LIMIT:
-            ssh += " -o ControlMaster=auto -o ControlPersist=60s"
         return {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "LC_ALL": "C.UTF-8",
-            "ANSIBLE_HOME": str(home),
+            "ANSIBLE_HOME": str(BUILD / "ansible"),
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_SSH_ARGS": ssh,
+            "ANSIBLE_SSH_ARGS": f"-F '{self.lab.ssh_config_path}'",
             "ANSIBLE_PIPELINING": "true",
         }

@@ -45,7 +45,9 @@ class Lab:
         keys = ensure_keys(self.directory / "keys")
         accelerators = choose_accelerators(image, IMAGES / "accelerator.json")
         machines = self.machines
-        self.ssh_config_path.write_text(ssh.ssh_config(machines, keys))
+        sockets = self.directory / "ssh"
+        sockets.mkdir(exist_ok=True)
+        self.ssh_config_path.write_text(ssh.ssh_config(machines, keys, sockets))
         self.internet.start(machines)
         booted = {m.site.name: m.start(image, build_seed(m.site, keys), accelerators) for m in machines}
         with ThreadPoolExecutor() as pool:

@@ -61,7 +61,7 @@ def test_gateway_and_client_commands():
 def test_ssh_config_is_read_by_ssh_as_meant(tmp_path):
     machines = [Machine(site, tmp_path / site.name) for site in SITES]
     path = tmp_path / "ssh_config"
-    path.write_text(ssh_config(machines, Keys(tmp_path / "keys with a space")))
+    path.write_text(ssh_config(machines, Keys(tmp_path / "keys with a space"), Path("/lab/ssh")))
     for host, user, machine in (("tokyo", "root", machines[0]), ("osaka-client", "client", machines[1])):
         output = subprocess.run(["ssh", "-G", "-F", path, host], check=True, capture_output=True, text=True).stdout
         settings = dict(line.split(" ", 1) for line in output.splitlines())
@@ -69,6 +69,12 @@ def test_ssh_config_is_read_by_ssh_as_meant(tmp_path):
         assert (settings["port"], settings["hostkeyalias"]) == (str(machine.ssh_port), machine.site.name)
         assert settings["identityfile"] == str(tmp_path / "keys with a space/user")
         assert settings["stricthostkeychecking"] in ("yes", "true")
+        assert settings["controlpath"] == f"/lab/ssh/{host}"
+
+
+def test_no_shared_connection_where_the_socket_s_path_would_be_too_long(tmp_path):
+    text = ssh_config([Machine(TOKYO, tmp_path)], Keys(tmp_path), Path("/" + "long" * 20))
+    assert "ControlPath" not in text
 
 
 def test_ssh_port_is_kept(tmp_path):
