@@ -222,6 +222,29 @@ def test_both_ends_that_rekey_at_once_end_with_one_child(tmp_path):
     assert (up[0].spi_in, up[0].spi_out) == (up[1].spi_out, up[1].spi_in)
 
 
+@pytest.mark.parametrize("again", ["tokyo", "osaka"])
+def test_a_rekey_right_after_the_start_is_no_collision(tmp_path, again):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(1)
+    first = pair.tokyo.state.children[0]
+    getattr(pair, again).engine.rekey("net", pair.now, lambda success, reason: None)
+    pair.exchange()
+    assert (first.state, pair.tokyo.state.children[1].state) == ("rekeyed", "up")
+    assert [child.state for child in pair.osaka.state.children] == ["rekeyed", "up"]
+
+
+def test_a_child_that_the_peer_kept_after_a_collision_carries_on(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(1)
+    pair.tokyo.engine.rekey("net", pair.now, lambda success, reason: None)
+    pair.exchange()
+    old, young = pair.tokyo.state.children
+    pair.tokyo.engine.child_deleted(pair.tokyo.engine.sessions[0], young.spi_out)
+    assert (old.state, pair.tokyo.state.up) == ("up", True)
+
+
 def test_down_removes_both_ends_children_and_stays_down(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)

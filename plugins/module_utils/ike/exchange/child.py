@@ -17,7 +17,10 @@ PROTOCOLS = {"esp": ESP, "ah": AH}
 
 @dataclass
 class ChildSa:
-    """Both directions of one child. ``since`` is in the engine's seconds; lifetimes in seconds and bytes."""
+    """Both directions of one child.
+
+    ``since`` is in the engine's seconds; ``took`` is how long its negotiation was; lifetimes in seconds and bytes.
+    """
 
     tunnel: Tunnel
     local: Address
@@ -29,6 +32,7 @@ class ChildSa:
     encryption_bits: int
     integrity: str
     since: float
+    took: float = 0.0
     lifetime_seconds: int = 0
     lifetime_bytes: int = 0
     initiated: bool = False

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 OVERLAP = 10.0  # seconds that a replaced child still receives
-_COLLISION = 30.0  # two children younger than this, in seconds, came from both ends at once
 _FIRST_RETRY = 2.0
 _LAST_RETRY = 300.0
 
@@ -135,6 +134,8 @@ class Tunnels:
         state.children.remove(child)
         self._host.perform(Remove((child.inbound, child.outbound)))
         self._host.info("{}: gone: {} ({})".format(state.tunnel.name, child, reason))
+        if not state.up and state.children:
+            state.children[-1].state = UP  # the peer settled a collision otherwise: this one still works
         if not state.up and not state.connecting:
             state.reason = reason
             if state.wanted:
@@ -194,7 +195,7 @@ class Tunnels:
     def _replace(self, child: ChildSa, older: list[ChildSa]) -> None:
         """The young child carries the traffic; who initiated it removes the old ones after an overlap."""
         for other in older:
-            if child.since - other.since < _COLLISION:
+            if _collided(child, other):
                 self._settle_collision(child, other)
                 continue
             other.state = REKEYED
@@ -226,6 +227,11 @@ class Tunnels:
 
     def _jitter(self, delay: float) -> float:
         return delay * (0.75 + 0.5 * self._host.random(1)[0] / 256)
+
+
+def _collided(young: ChildSa, old: ChildSa) -> bool:
+    """Whether the two were negotiated at the same time, one by either end."""
+    return young.initiated != old.initiated and old.since >= young.since - young.took
 
 
 def _cancel(state: TunnelState) -> None:

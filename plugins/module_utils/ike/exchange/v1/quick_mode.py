@@ -81,7 +81,7 @@ class _Secrets:
 
 def initiator(session: Session, message_id: int, tunnel: Tunnel) -> Exchange:
     """Make a child SA for a tunnel."""
-    keys, selector = session.keys, session.selector(tunnel)
+    begun, keys, selector = session.now, session.keys, session.selector(tunnel)
     suites = wanted_suites(tunnel, session.behind_nat, pfs_group(session.settings, session.suite))
     inbound = yield from _reserve(session, tunnel)
     try:
@@ -98,7 +98,7 @@ def initiator(session: Session, message_id: int, tunnel: Tunnel) -> Exchange:
         suite, spi_out = _accepted(message, suites)
         _same_clients(clients, message.all(Identification))
         secrets = _Secrets(nonce.data, message.get(Nonce).data, _shared(pair, message))
-        child = _child(session, tunnel, suite, inbound.spi, spi_out, initiated=True)
+        child = _child(session, tunnel, suite, (inbound.spi, spi_out), begun, initiated=True)
         yield Install(_association(session, child, suite, selector, secrets, inbound=True), inbound=True)
     except Exception:
         yield Remove((inbound,))
@@ -109,7 +109,7 @@ def initiator(session: Session, message_id: int, tunnel: Tunnel) -> Exchange:
 
 def responder(session: Session, message_id: int, message: Message) -> Exchange:
     """Answer a peer's quick mode."""
-    keys = session.keys
+    begun, keys = session.now, session.keys
     _verify(message, keys.hash_1(message_id, _behind_hash(message)))
     tunnel, selector = _find_tunnel(session, message)
     suites = wanted_suites(tunnel, session.behind_nat, pfs_group(session.settings, session.suite))
@@ -119,7 +119,7 @@ def responder(session: Session, message_id: int, message: Message) -> Exchange:
     try:
         nonce_i, nonce = message.get(Nonce).data, Nonce(session.random(session.settings.nonce_size))
         secrets = _Secrets(nonce_i, nonce.data, _shared(pair, message))
-        child = _child(session, tunnel, suite, inbound.spi, proposal.spi, initiated=False)
+        child = _child(session, tunnel, suite, (inbound.spi, proposal.spi), begun, initiated=False)
         yield Install(_association(session, child, suite, selector, secrets, inbound=True), inbound=True)
         payloads = [
             SaPayload((Proposal(proposal.number, proposal.protocol, _packed(inbound.spi), (accepted,)),)),
@@ -148,6 +148,7 @@ def _complete(session: Session, child: ChildSa, outbound: SecurityAssociation) -
     except LocalError:
         yield Remove((child.inbound,))
         raise
+    child.took, child.since = session.now - child.since, session.now
     session.child_up(child)
 
 
@@ -303,18 +304,21 @@ def _responder_lifetime(suite: Phase2Suite, accepted: Any, spi: int) -> list[Not
 # SAs
 
 
-def _child(session: Session, tunnel: Tunnel, suite: Phase2Suite, spi_in: int, spi_out: int, initiated: bool) -> ChildSa:
+def _child(
+    session: Session, tunnel: Tunnel, suite: Phase2Suite, spis: tuple[int, int], begun: float, initiated: bool
+) -> ChildSa:
+    """A child with its SPIs (in, out); it counts from the negotiation's beginning until it is complete."""
     return ChildSa(
         tunnel=tunnel,
         local=session.path.local,
         peer=session.path.peer,
         protocol=suite.protocol,
-        spi_in=spi_in,
-        spi_out=spi_out,
+        spi_in=spis[0],
+        spi_out=spis[1],
         encryption=suite.cipher.name if suite.cipher else "",
         encryption_bits=suite.bits,
         integrity=suite.integrity.name if suite.integrity else "",
-        since=session.now,
+        since=begun,
         lifetime_seconds=suite.lifetime_seconds,
         lifetime_bytes=suite.lifetime_kilobytes * 1024,
         initiated=initiated,
