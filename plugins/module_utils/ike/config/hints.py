@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 
 from .grammar import CONTEXTS, RESERVED, TANUKI, TOP, WORD_CLASSES, Rule, contexts_of
-from .lexer import CLOSE, ILLEGAL, OPEN, QUOTED, WORD, Token
+from .lexer import CLOSE, END, ILLEGAL, OPEN, QUOTED, WORD, Token
 
 MAX_GUESS = 64  # longer words are not compared with the known ones
 MAX_SHOWN = 40
@@ -29,6 +29,13 @@ def shown(text: str) -> str:
         return _CHARACTERS[text]
     cut = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
     return cut if cut.isprintable() else ascii(cut)
+
+
+def named(token: Token) -> str:
+    """A token as a message names it."""
+    if token.kind == END:
+        return "the end of the file"
+    return '"{}"'.format(shown(token.text)) if token.kind == QUOTED else shown(token.text)
 
 
 def one_of(words: frozenset[str]) -> str:

@@ -54,11 +54,9 @@ class Token(NamedTuple):
         return Position(file, self.line, self.column)
 
     @property
-    def shown(self) -> str:
-        """As a message names it."""
-        if self.kind == END:
-            return "the end of the file"
-        return '"{}"'.format(self.text) if self.kind == QUOTED else self.text
+    def width(self) -> int:
+        """The columns that it takes in the text."""
+        return len(self.text) + 2 * (self.kind == QUOTED)
 
 
 def tokenize(text: str) -> Iterator[Token]:

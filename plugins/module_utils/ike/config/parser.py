@@ -73,7 +73,7 @@ class _Parser:
         if token.text == BYTE_ORDER_MARK:
             self._problems.error(position, "the file starts with a byte order mark", "save it as UTF-8 without BOM")
             return False
-        message = "illegal character {} between sections".format(hints.shown(token.text))
+        message = "illegal character {} between sections".format(hints.named(token))
         if self._problems.dialect == RACOON2:
             message += ": the rest of the file is ignored"
         self._problems.deviation(position, message, "ignores the rest of the file without a word")
@@ -121,7 +121,8 @@ class _Parser:
             raise _Mismatch("illegal character {}".format(hints.shown(name.text)), hints.for_illegal(name.text))
         place = "section" if context == TOP else "directive of {}".format(context)
         raise _Mismatch(
-            "unknown {}: {}".format(place, name.shown), hints.for_name(name.text, context, self._problems.dialect)
+            "unknown {}: {}".format(place, hints.named(name)),
+            hints.for_name(name.text, context, self._problems.dialect),
         )
 
     def _block(self, rule: Rule, name: Token, nodes: list[Node]) -> None:
@@ -148,7 +149,7 @@ class _Parser:
             return Directive(rule.name, self._list(rule, words), True, position)
         item = self._item(rule, words)
         if rule.argument == "hook":
-            self._expect(SEMICOLON, "expected ; after {}".format(self._previous.shown))
+            self._expect(SEMICOLON, "expected ; after {}".format(hints.named(self._previous)))
             if self._token.kind != SEMICOLON:
                 raise _Mismatch(
                     "the short form of script ends in two semicolons", "write script { event path; }; instead"
@@ -160,7 +161,7 @@ class _Parser:
         items = []
         while self._token.kind != CLOSE:
             items.append(self._item(rule, words))
-            self._expect(SEMICOLON, "expected ; after {}".format(self._previous.shown))
+            self._expect(SEMICOLON, "expected ; after {}".format(hints.named(self._previous)))
         if not items and not rule.empty:
             raise _Mismatch("the list is empty")
         self._take()
@@ -174,13 +175,13 @@ class _Parser:
             return
         previous = self._previous
         if token.kind in (CLOSE, END) or token.line > previous.line:
-            after = Position(self._file, previous.line, previous.column + len(previous.shown))
+            after = Position(self._file, previous.line, previous.column + previous.width)
             self._problems.error(
-                after, "expected ; after {}".format(previous.shown), hints.for_semicolon(previous.kind)
+                after, "expected ; after {}".format(hints.named(previous)), hints.for_semicolon(previous.kind)
             )
             return
         raise _Mismatch(
-            "expected ; after {}, found {}".format(previous.shown, hints.shown(token.text)),
+            "expected ; after {}, found {}".format(hints.named(previous), hints.named(token)),
             hints.for_surplus(name.text, token),
         )
 
@@ -210,14 +211,16 @@ class _Parser:
     def _word(self, element: Element, words: frozenset[str]) -> Word:
         token = self._token
         if not element.fits(token, words):
-            raise _Mismatch("expected {}, found {}".format(element.expected, token.shown), hints.for_string(token))
+            raise _Mismatch(
+                "expected {}, found {}".format(element.expected, hints.named(token)), hints.for_string(token)
+            )
         self._advance()
         return Word(token.text, element.kind, Position(self._file, token.line, token.column))
 
     def _unfit(self, alternatives: tuple[Sequence, ...], rule: Rule) -> _Mismatch:
         words = self._words_of(rule)
         expected = " or ".join(_expectation(sequence[0], words) for sequence in alternatives)
-        message = "{}: expected {}, found {}".format(rule.name or "range", expected, self._token.shown)
+        message = "{}: expected {}, found {}".format(rule.name or "range", expected, hints.named(self._token))
         return _Mismatch(message, hints.for_value(self._token, rule, self._problems.dialect))
 
     def _words_of(self, rule: Rule) -> frozenset[str]:
@@ -246,7 +249,7 @@ class _Parser:
 
     def _expect(self, kind: str, message: str) -> Token:
         if self._token.kind != kind:
-            raise _Mismatch("{}, found {}".format(message, self._token.shown))
+            raise _Mismatch("{}, found {}".format(message, hints.named(self._token)))
         return self._take()
 
     def _keep_broken(self, context: str, name: Token, nodes: list[Node]) -> None:

@@ -57,9 +57,7 @@ class _Table:
     def overlaps_of(self, tunnel: Tunnel) -> Iterator[tuple[Tunnel, Tunnel, Overlap]]:
         covering = self._covering(tunnel)
         if covering is not None:
-            same = covering.selector == tunnel.selector
-            if not same or covering.rank < tunnel.rank:  # of two alike, the later one is reported
-                yield tunnel, covering, Overlap.SAME if same else Overlap.COVERED
+            yield tunnel, covering, Overlap.SAME if covering.selector == tunnel.selector else Overlap.COVERED
         crossing = self._crossing(tunnel)
         if crossing is not None:
             yield tunnel, crossing, Overlap.CROSSING
@@ -72,7 +70,7 @@ class _Table:
             for destination_length in reversed(_upto(destination_lengths, destination.prefixlen)):
                 key = (_key(source, source_length), _key(destination, destination_length))
                 for other in self._exact.get(key, ())[:MAX_TRIED]:
-                    if other is not tunnel and _covers(other.selector, tunnel.selector):
+                    if _covers(other.selector, tunnel.selector) and _comes_first(other, tunnel):
                         return other
         return None
 
@@ -99,6 +97,11 @@ def _key(network: Network, length: int | None = None) -> tuple[int, int, int]:
 
 def _upto(lengths: list[int], longest: int) -> list[int]:
     return lengths[: bisect.bisect_right(lengths, longest)]
+
+
+def _comes_first(other: Tunnel, tunnel: Tunnel) -> bool:
+    """Of two selectors that are the same only the later one is reported."""
+    return other.selector != tunnel.selector or other.rank < tunnel.rank
 
 
 def _covers(wide: Traffic, narrow: Traffic) -> bool:
