@@ -22,18 +22,17 @@ from ..wire.header import NO_SPI, VERSION_1, Header, decode_header
 from ..wire.v1_numbers import Exchange as V1Exchange
 from . import reconfiguration, status
 from .child import UP, ChildSa
-from .effects import SourceAddress
 from .errors import LocalError
 from .host import Host
-from .path import IKE_PORT, NAT_PORT, Path
+from .path import Path
+from .peers import Peers
+from .sessions import SessionTable
 from .tunnels import Tunnels, TunnelState, Watcher
 from .v1.session import CONNECTING, ESTABLISHED
 from .v1.session import Session as V1Session
 
 Session = V1Session
 
-_MAX_HALF_OPEN = 1000
-_MAX_HALF_OPEN_PER_PEER = 10
 _MAX_COMPLAINTS = 1000  # lines about dropped datagrams: a flood of them fills no disk
 
 
@@ -44,9 +43,9 @@ class Engine:
         self.configuration = configuration
         self.host = host
         self.tunnels = Tunnels(self, configuration.tunnels)
-        self._sessions: dict[bytes, Session] = {}  # by our own SPI
+        self._peers = Peers(configuration, host)
+        self._sessions = SessionTable()
         self._complaints: set[tuple[Address, str]] = set()
-        self._half_open: dict[tuple[Address, bytes], Session] = {}  # by peer and its SPI
 
     # In
 
@@ -59,7 +58,7 @@ class Engine:
         except WireError as error:
             self._drop(path, str(error))
             return
-        session = self._find_session(header, path)
+        session = self._sessions.find(header, path.peer)
         if session is not None:
             session.receive(header, datagram, path)
         elif header.spi_r == NO_SPI:
@@ -70,7 +69,7 @@ class Engine:
     def acquire(self, reqid: int, now: float) -> None:
         """A packet met the policy of this reqid and found no SA."""
         self.host.now = now
-        state = next((one for one in self.tunnels if one.tunnel.reqid == reqid), None)
+        state = self.tunnels.by_reqid(reqid)
         if state is None:
             self.host.debug("a packet asks for reqid {}, which is no tunnel's".format(reqid))
             return
@@ -149,6 +148,7 @@ class Engine:
         for name in changes["removed"] + changes["changed"]:
             self._take_down(name)
         self.configuration = configuration
+        self._peers = Peers(configuration, self.host)
         remotes = [*configuration.remotes, configuration.default]
         for session in self.sessions:
             if not any(session.remote is remote for remote in remotes):
@@ -166,7 +166,7 @@ class Engine:
         for state in self.tunnels:
             self.delete_children(state.children)
             self.tunnels.down(state)
-        for session in list(self._sessions.values()):
+        for session in self._sessions:
             session.close("the daemon stops")
 
     # Out
@@ -180,7 +180,7 @@ class Engine:
 
     @property
     def sessions(self) -> list[Session]:
-        return list(self._sessions.values())
+        return list(self._sessions)
 
     def status(self, now: float) -> dict:
         """The status document: see docs/control.md."""
@@ -196,11 +196,11 @@ class Engine:
 
     def first_contact(self, session: Session) -> bool:
         """Whether we hold nothing with this peer but the session that asks."""
-        others = [one for one in self._sessions.values() if one.remote is session.remote and one is not session]
+        others = [one for one in self._sessions.of(session.remote) if one is not session]
         return not others and not self.children_of(session.remote)
 
     def session_up(self, session: Session) -> None:
-        self._half_open.pop((session.path.peer, session.spi_i), None)
+        self._sessions.close_half_open(session)
 
     def session_hint(self, session: Session, hint: str) -> None:
         """Something that explains why this peer's tunnels are down."""
@@ -209,11 +209,9 @@ class Engine:
                 state.reason = hint
 
     def session_down(self, session: Session, waiting: list[Tunnel], reason: str) -> None:
-        self._sessions.pop(_own_spi(session), None)
-        for key in [key for key, one in self._half_open.items() if one is session]:
-            del self._half_open[key]
+        self._sessions.remove(session)
         for tunnel in waiting:
-            self.tunnels.failed(self.tunnels.get(tunnel.name), reason)
+            self.child_failed(session, tunnel.name, reason)
 
     def session_expiring(self, session: Session) -> None:
         """Make the next IKE SA before this one ends, where something needs it."""
@@ -229,8 +227,8 @@ class Engine:
 
     def initial_contact(self, session: Session) -> None:
         """The peer holds nothing with us from before this session (RFC 2407 4.6.3.3)."""
-        for other in self.sessions:
-            if other.remote is session.remote and other is not session and other.state == ESTABLISHED:
+        for other in self._sessions.of(session.remote):
+            if other is not session and other.state == ESTABLISHED:
                 other.abandon("the peer started anew")
         for child in self.children_of(session.remote):
             self.tunnels.child_gone(child, "the peer started anew")
@@ -256,9 +254,11 @@ class Engine:
     def negotiate(self, state: TunnelState) -> None:
         """Make a child for a tunnel, on the youngest IKE SA with its peer or on a new one."""
         try:
-            remote = self._remote_of(state.tunnel)
+            remote = self._peers.of(state.tunnel)
+            if remote.acceptable[0] != IKEV1:
+                raise LocalError("remote {}: only IKEv1 can be initiated by this version".format(remote.name))
             session = self._youngest(remote)
-            path = session.path if session else self._path_of(state.tunnel, remote)
+            path = session.path if session else self._peers.path(state.tunnel, remote)
         except LocalError as error:
             self.host.warning("{}: {}".format(state.tunnel.name, error))
             self.tunnels.failed(state, str(error))
@@ -271,7 +271,7 @@ class Engine:
     def delete_children(self, children: list[ChildSa]) -> None:
         """Tell the peers that these children go."""
         for child in children:
-            remote = self.configuration.remote(child.tunnel.remote)
+            remote = self._peers.named(child.tunnel.remote)
             session = self._youngest(remote) if remote else None
             if session is not None and session.state == ESTABLISHED:
                 session.delete_children([child])
@@ -294,89 +294,35 @@ class Engine:
             self._complaints.add((path.peer, reason))
             self.host.info("dropped a datagram from {}: {}".format(path.peer, reason))
 
-    def _find_session(self, header: Header, path: Path) -> Session | None:
-        """By our own SPI; a peer's first message that comes again is known by the peer's."""
-        if header.spi_r == NO_SPI:
-            return self._half_open.get((path.peer, header.spi_i))
-        session = self._sessions.get(header.spi_r)
-        if session is not None and not session.initiator and session.spi_i == header.spi_i:
-            return session
-        session = self._sessions.get(header.spi_i)
-        if session is not None and session.initiator and session.spi_r in (header.spi_r, NO_SPI):
-            return session
-        return None
-
     def _accept(self, header: Header, datagram: bytes, path: Path) -> None:
         """A new peer's first message."""
         if header.version != VERSION_1 or header.exchange != V1Exchange.MAIN_MODE or header.message_id:
             self._drop(path, "version {:#x} exchange {} begins nothing here".format(header.version, header.exchange))
             return
-        if self._crowded(path):
+        if self._sessions.crowded(path.peer):
             self.host.count("refused_half_open")
             return
-        remote = self._remote_at(path.peer)
+        remote = self._peers.at(IKEV1, path.peer)
         if remote is None:
             self._drop(path, "no remote has this address")
             return
         session = V1Session(self.host, self, remote, path, initiator=False, spi_i=header.spi_i)
-        self._sessions[session.spi_r] = session
-        self._half_open[path.peer, header.spi_i] = session
+        self._sessions.add(session)
         session.accept(header, datagram)
-
-    def _crowded(self, path: Path) -> bool:
-        """Whether there are too many half-open SAs to begin one more."""
-        from_peer = sum(1 for peer, _ in self._half_open if peer == path.peer)
-        return len(self._half_open) >= _MAX_HALF_OPEN or from_peer >= _MAX_HALF_OPEN_PER_PEER
-
-    def _remote_at(self, address: Address) -> Remote | None:
-        """The first remote that accepts IKEv1 from this address, else ``default``."""
-        for remote in self.configuration.remotes:
-            usable = IKEV1 in remote.acceptable and remote.ikev1 is not None
-            if usable and any(endpoint.matches(address) for endpoint in remote.ikev1.peers):
-                return remote
-        default = self.configuration.default
-        return default if default is not None and IKEV1 in default.acceptable and default.ikev1 else None
-
-    def _remote_of(self, tunnel: Tunnel) -> Remote:
-        remote = self.configuration.remote(tunnel.remote)
-        if remote is None:
-            raise LocalError("there is no remote {}".format(tunnel.remote or "for it"))
-        if not remote.acceptable or remote.acceptable[0] != IKEV1 or remote.ikev1 is None:
-            raise LocalError("remote {}: only IKEv1 can be initiated by this version".format(remote.name))
-        if remote.ikev1.passive:
-            raise LocalError("remote {} is passive: only the peer may begin".format(remote.name))
-        return remote
-
-    def _path_of(self, tunnel: Tunnel, remote: Remote) -> Path:
-        endpoint = next((one for one in remote.ikev1.peers if one.address is not None), None)
-        peer = tunnel.peers_address if not isinstance(tunnel.peers_address, (str, type(None))) else None
-        if peer is None and endpoint is not None:
-            peer = endpoint.address
-        if peer is None:
-            raise LocalError("remote {}: its address isn't known: only the peer can begin".format(remote.name))
-        local = tunnel.my_address
-        if local is None or isinstance(local, str):
-            local = self.host.perform(SourceAddress(peer))
-        port = next((one.port for one in self.configuration.listen if one.port not in (0, NAT_PORT)), IKE_PORT)
-        return Path(local, peer, port, endpoint.port if endpoint and endpoint.port else IKE_PORT)
 
     def _youngest(self, remote: Remote) -> Session | None:
         """The session that new exchanges with a peer go to: established before connecting, young before old."""
         sessions = [
             one
-            for one in self._sessions.values()
-            if one.remote is remote and (one.state == ESTABLISHED or (one.state == CONNECTING and one.initiator))
+            for one in self._sessions.of(remote)
+            if one.state == ESTABLISHED or (one.state == CONNECTING and one.initiator)
         ]
         return max(sessions, key=lambda one: (one.state == ESTABLISHED, one.since), default=None)
 
     def _open(self, remote: Remote, path: Path, *tunnels: Tunnel) -> None:
         """Begin an IKE SA, and then children for these tunnels."""
         session = V1Session(self.host, self, remote, path, initiator=True)
-        self._sessions[session.spi_i] = session
+        self._sessions.add(session)
         for tunnel in tunnels:
             session.negotiate(tunnel)
         session.open()
-
-
-def _own_spi(session: Session) -> bytes:
-    return session.spi_i if session.initiator else session.spi_r

@@ -57,7 +57,16 @@ class Tunnels:
     def __init__(self, engine: Engine, tunnels: tuple[Tunnel, ...]) -> None:
         self._engine = engine
         self._host = engine.host
-        self._states = {tunnel.name: TunnelState(tunnel) for tunnel in tunnels if tunnel.action == "ipsec"}
+        self._children: dict[SaId, ChildSa] = {}
+        self._take({tunnel.name: TunnelState(tunnel) for tunnel in tunnels if tunnel.action == "ipsec"})
+
+    def _take(self, states: dict[str, TunnelState]) -> None:
+        """These are the tunnels now; the indices follow."""
+        self._states = states
+        self._by_reqid = {state.tunnel.reqid: state for state in reversed(list(states.values()))}
+        self._by_remote: dict[str, list[TunnelState]] = {}
+        for state in states.values():
+            self._by_remote.setdefault(state.tunnel.remote, []).append(state)
 
     def __iter__(self) -> Any:
         return iter(self._states.values())
@@ -74,7 +83,10 @@ class Tunnels:
         ]
 
     def of(self, remote: Remote) -> list[TunnelState]:
-        return [state for state in self._states.values() if state.tunnel.remote == remote.name]
+        return self._by_remote.get(remote.name, [])
+
+    def by_reqid(self, reqid: int) -> TunnelState | None:
+        return self._by_reqid.get(reqid)
 
     def children_of(self, remote: Remote) -> list[ChildSa]:
         return [child for state in self.of(remote) for child in state.children]
@@ -106,6 +118,7 @@ class Tunnels:
             return
         older = [other for other in state.children if other.state == UP]
         state.children.append(child)
+        self._children[child.inbound] = self._children[child.outbound] = child
         state.connecting = False
         state.wanted = True
         state.reason = ""
@@ -132,6 +145,8 @@ class Tunnels:
         if state is None or child not in state.children:
             return
         state.children.remove(child)
+        self._children.pop(child.inbound, None)
+        self._children.pop(child.outbound, None)
         self._host.perform(Remove((child.inbound, child.outbound)))
         self._host.info("{}: gone: {} ({})".format(state.tunnel.name, child, reason))
         if not state.up and state.children:
@@ -164,22 +179,20 @@ class Tunnels:
         return next((child for child in self.children_of(remote) if child.spi_out == spi_out), None)
 
     def child_by_id(self, sa_id: SaId) -> ChildSa | None:
-        for state in self._states.values():
-            for child in state.children:
-                if sa_id in (child.inbound, child.outbound):
-                    return child
-        return None
+        return self._children.get(sa_id)
 
     # Reconfiguration
 
     def replace(self, tunnels: tuple[Tunnel, ...], kept: set[str]) -> None:
         """Take these tunnels: the kept ones live on, what was up of the others comes up again."""
         old = self._states
-        self._states = {
-            tunnel.name: old[tunnel.name] if tunnel.name in kept else TunnelState(tunnel)
-            for tunnel in tunnels
-            if tunnel.action == "ipsec"
-        }
+        self._take(
+            {
+                tunnel.name: old[tunnel.name] if tunnel.name in kept else TunnelState(tunnel)
+                for tunnel in tunnels
+                if tunnel.action == "ipsec"
+            }
+        )
         for name, state in self._states.items():
             if name not in kept and name in old and old[name].wanted:
                 state.wanted = True

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every IKE SA, found in constant time: by our SPI, by a half-open peer, by remote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from ..config.settings import Remote
+from ..policy.sa import Address
+from ..wire.header import NO_SPI, Header
+
+MAX_HALF_OPEN = 1000
+MAX_HALF_OPEN_PER_PEER = 10
+
+
+class SessionTable:
+    """Sessions enter as initiator or half open; what answers a peer leaves the half-open ones once it is up."""
+
+    def __init__(self) -> None:
+        self._by_spi: dict[bytes, Any] = {}
+        self._by_remote: dict[str, list[Any]] = {}
+        self._half_open: dict[tuple[Address, bytes], Any] = {}
+        self._half_open_keys: dict[bytes, tuple[Address, bytes]] = {}
+        self._half_open_peers: Counter[Address] = Counter()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._by_spi.values()))
+
+    def of(self, remote: Remote) -> list[Any]:
+        """The sessions with this remote, as it is configured now."""
+        return [one for one in self._by_remote.get(remote.name, ()) if one.remote is remote]
+
+    def find(self, header: Header, peer: Address) -> Any:
+        """The session of a datagram: by our own SPI; a peer's first message that comes again by the peer's."""
+        if header.spi_r == NO_SPI:
+            return self._half_open.get((peer, header.spi_i))
+        session = self._by_spi.get(header.spi_r)
+        if session is not None and not session.initiator and session.spi_i == header.spi_i:
+            return session
+        session = self._by_spi.get(header.spi_i)
+        if session is not None and session.initiator and session.spi_r in (header.spi_r, NO_SPI):
+            return session
+        return None
+
+    def crowded(self, peer: Address) -> bool:
+        """Whether there are too many half-open sessions to begin one more, in all or from this peer."""
+        too_many = self._half_open_peers[peer] >= MAX_HALF_OPEN_PER_PEER
+        return too_many or len(self._half_open) >= MAX_HALF_OPEN
+
+    def add(self, session: Any) -> None:
+        self._by_spi[own_spi(session)] = session
+        self._by_remote.setdefault(session.remote.name, []).append(session)
+        if not session.initiator:
+            key = (session.path.peer, session.spi_i)
+            self._half_open[key] = session
+            self._half_open_keys[own_spi(session)] = key
+            self._half_open_peers[key[0]] += 1
+
+    def close_half_open(self, session: Any) -> None:
+        """The session is established, or gone."""
+        key = self._half_open_keys.pop(own_spi(session), None)
+        if key is None:
+            return
+        del self._half_open[key]
+        self._half_open_peers[key[0]] -= 1
+        if not self._half_open_peers[key[0]]:
+            del self._half_open_peers[key[0]]
+
+    def remove(self, session: Any) -> None:
+        self.close_half_open(session)
+        if self._by_spi.pop(own_spi(session), None) is not None:
+            self._by_remote[session.remote.name].remove(session)
+
+
+def own_spi(session: Any) -> bytes:
+    """The one of both SPIs that we chose."""
+    return session.spi_i if session.initiator else session.spi_r
