@@ -51,6 +51,7 @@ class NoneKernel(Kernel):
         self._spis = spis
         self._clock = clock
         self._states: dict[SaId, SaState] = {}
+        self._larvals: dict[SaId, float] = {}  # when each was allocated, oldest first
         self._policies: dict[tuple, PolicyState] = {}
         self._indexes = 0
         self._failures: dict[str, list[int]] = {}
@@ -87,6 +88,7 @@ class NoneKernel(Kernel):
         self._states[sa_id] = SaState(
             source, destination, protocol, sa_id.spi, mode, "larval", reqid, added=int(self._clock())
         )
+        self._larvals[sa_id] = self._clock()
         return sa_id.spi
 
     def add_sa(self, association: SecurityAssociation) -> None:
@@ -121,6 +123,7 @@ class NoneKernel(Kernel):
     def flush_sas(self) -> None:
         self._begin("flush_sas", None)
         self._states.clear()
+        self._larvals.clear()
         self.installed.clear()
 
     # The SPD
@@ -179,15 +182,19 @@ class NoneKernel(Kernel):
 
     def _drop_stale_larvals(self) -> None:
         oldest = self._clock() - LARVAL_SECONDS
-        stale = [key for key, state in self._states.items() if state.state == "larval" and state.added < oldest]
-        for key in stale:
-            del self._states[key]
+        while self._larvals:
+            sa_id, allocated = next(iter(self._larvals.items()))
+            if allocated >= oldest:
+                return
+            self._forget(sa_id)
 
     def _install(self, association: SecurityAssociation) -> None:
+        self._larvals.pop(association.id, None)
         self.installed[association.id] = association
         self._states[association.id] = described(association, int(self._clock()))
 
     def _forget(self, sa_id: SaId) -> bool:
+        self._larvals.pop(sa_id, None)
         self.installed.pop(sa_id, None)
         return self._states.pop(sa_id, None) is not None
 
