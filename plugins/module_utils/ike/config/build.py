@@ -10,6 +10,7 @@ IKEv1 remote gets an ``ikev2`` block that is never negotiated, policies always n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .grammar import RACOON2, RESERVED, rule_of
@@ -18,6 +19,8 @@ from .settings import IKEV1, IKEV2, Address, Network
 from .syntax import NUMBER
 
 IKE_PORT = 500
+
+_KEYWORD = re.compile(r"[a-z0-9_]+\Z")
 
 # What a dormant ikev2 block says. It is never negotiated, but upstream's start-up check reads it.
 _DORMANT_ENCRYPTION = ("aes128_cbc",)
@@ -85,7 +88,7 @@ def site_configuration(local: LocalEnd, peers: list[PeerEnd], dialect: str) -> C
     sections += _selectors(peers)
     sections += [_policy(local, peer) for peer in peers]
     sections += [_ipsec(peer) for peer in peers]
-    sections += [_sa(peer) for peer in peers]
+    sections += [_sa(peer, dialect) for peer in peers]
     return Configuration(tuple(sections), dialect)
 
 
@@ -122,23 +125,23 @@ def _interface(local: LocalEnd) -> Block:
 
 def _remote(local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
     protocol = IKEV1 if peer.profile.version == 1 else IKEV2
-    body = [_words("acceptable_kmp", protocol, listed=True), _ike(protocol, local, peer)]
+    body = [_words("acceptable_kmp", protocol, listed=True), _ike(protocol, local, peer, dialect)]
     if protocol == IKEV1 and dialect == RACOON2:
         body.append(_dormant(local, peer))
     return Block("remote", Word(peer.name), tuple(body))
 
 
-def _ike(protocol: str, local: LocalEnd, peer: PeerEnd) -> Block:
+def _ike(protocol: str, local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
     profile = peer.profile
     body = [
         *([_words("exchange_mode", "main")] if protocol == IKEV1 else []),
         *([_words("passive", "on")] if peer.passive else []),
         *_who(peer),
         _words("verify_id", "on"),
-        _algorithms(protocol, "kmp_enc_alg", profile.ike_encryption),
-        *([_algorithms(protocol, "kmp_prf_alg", profile.ike_prf)] if protocol == IKEV2 else []),
-        *([_algorithms(protocol, "kmp_hash_alg", profile.ike_hash)] if profile.ike_hash else []),
-        _words("kmp_dh_group", *profile.groups, listed=True),
+        _algorithms(protocol, "kmp_enc_alg", profile.ike_encryption, dialect),
+        *([_algorithms(protocol, "kmp_prf_alg", profile.ike_prf, dialect)] if protocol == IKEV2 else []),
+        *([_algorithms(protocol, "kmp_hash_alg", profile.ike_hash, dialect)] if profile.ike_hash else []),
+        _algorithms(protocol, "kmp_dh_group", profile.groups, dialect),
         _words("kmp_auth_method", "psk", listed=True),
         _strings("pre_shared_key", psk_path(local, peer)),
         _seconds("kmp_sa_lifetime_time", profile.ike_lifetime),
@@ -158,7 +161,7 @@ def _dormant(local: LocalEnd, peer: PeerEnd) -> Block:
         _algorithms(IKEV2, "kmp_enc_alg", _DORMANT_ENCRYPTION),
         _algorithms(IKEV2, "kmp_prf_alg", _DORMANT_DIGEST),
         _algorithms(IKEV2, "kmp_hash_alg", _DORMANT_DIGEST),
-        _words("kmp_dh_group", *_DORMANT_GROUP, listed=True),
+        _algorithms(IKEV2, "kmp_dh_group", _DORMANT_GROUP),
         _words("kmp_auth_method", "psk", listed=True),
         _strings("pre_shared_key", psk_path(local, peer)),
     )
@@ -224,11 +227,11 @@ def _ipsec(peer: PeerEnd) -> Block:
     return Block("ipsec", Word(peer.name), body)
 
 
-def _sa(peer: PeerEnd) -> Block:
+def _sa(peer: PeerEnd, dialect: str) -> Block:
     profile = peer.profile
-    body = [_words("sa_protocol", "esp"), _algorithms("sa", "esp_enc_alg", profile.esp_encryption)]
+    body = [_words("sa_protocol", "esp"), _algorithms("sa", "esp_enc_alg", profile.esp_encryption, dialect)]
     if profile.esp_integrity:
-        body.append(_algorithms("sa", "esp_auth_alg", profile.esp_integrity))
+        body.append(_algorithms("sa", "esp_auth_alg", profile.esp_integrity, dialect))
     return Block("sa", Word(peer.name), tuple(body))
 
 
@@ -236,6 +239,9 @@ def _sa(peer: PeerEnd) -> Block:
 
 
 def _keyword(text: str) -> Word:
+    """A word that stands without quotes, so that it must be one word."""
+    if _KEYWORD.match(text) is None:
+        raise ValueError("{!r} is no keyword".format(text))
     return Word(text, KEYWORD)
 
 
@@ -268,9 +274,8 @@ def _identity(name: str, identity: tuple[str, str]) -> Directive:
     return Directive(name, ((_keyword(identity[0]), _literal(identity[1])),))
 
 
-def _algorithms(context: str, name: str, entries: tuple[str, ...]) -> Directive:
-    rule = rule_of(context, name)
-    known = rule.words + rule.more_words
+def _algorithms(context: str, name: str, entries: tuple[str, ...], dialect: str = RACOON2) -> Directive:
+    known = rule_of(context, name).known_words(dialect)
     return Directive(name, tuple(_algorithm(name, entry, known) for entry in entries), True)
 
 
