@@ -9,9 +9,10 @@ import sys
 
 from .base import Kernel
 from .none import NoneKernel
+from .pfkey import PfkeyKernel
 from .xfrm import XfrmKernel
 
-BACKENDS = {"xfrm": XfrmKernel, "none": NoneKernel}
+BACKENDS = {"xfrm": XfrmKernel, "pfkey": PfkeyKernel, "none": NoneKernel}
 NAMES = ("auto",) + tuple(BACKENDS)
 
 
