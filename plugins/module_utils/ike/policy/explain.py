@@ -30,3 +30,24 @@ def _differences(offer: Mapping[str, str], suite: Mapping[str, str]) -> list[str
         for name in names
         if offer.get(name) != suite.get(name)
     ]
+
+
+def nearest_list(theirs: Sequence[Mapping[str, list[str]]], ours: Sequence[Mapping[str, list[str]]]) -> str:
+    """The same for offers that hold lists (IKEv2): where the nearest pair has nothing in common.
+
+    ``{"encryption": ["aes128_cbc", "3des_cbc"]}`` against ``{"encryption": ["aes256_gcm"]}`` gives
+    ``nearest offer: encryption: theirs aes128_cbc, 3des_cbc, ours aes256_gcm``.
+    """
+    if not theirs:
+        return "the peer offered nothing that we can read"
+    differences = min((_disjoint(offer, mine) for offer in theirs for mine in ours), key=len)
+    return "nearest offer: {}".format("; ".join(differences) or "a transform that we don't know")
+
+
+def _disjoint(offer: Mapping[str, list[str]], mine: Mapping[str, list[str]]) -> list[str]:
+    names = list(dict.fromkeys([*offer, *mine]))
+    return [
+        "{}: theirs {}, ours {}".format(name, ", ".join(offer.get(name, ["none"])), ", ".join(mine.get(name, ["none"])))
+        for name in names
+        if not set(offer.get(name, [])) & set(mine.get(name, []))
+    ]
