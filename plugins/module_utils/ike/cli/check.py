@@ -21,6 +21,7 @@ from ..config.settings import Address
 from ..config.values import numeric
 from ..kernel.setkey import format_policy
 from ..policy.spd import spd_entries
+from .streams import complain, say
 
 CLEAN, FAULTY, UNREAD = 0, 1, 2
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0: clean (there may be warnings); 1: errors, or two ends that don't agree; 2: a file could not be read."""
-    options = Options(tuple(arguments.management), session_of(os.environ), arguments.files)
+    options = Options(tuple(arguments.management), session_of(os.environ), arguments.files, owner=os.geteuid())
     paths = [arguments.file] + ([arguments.pair] if arguments.pair else [])
     loaded = [load(path, arguments.dialect) for path in paths]
     verdict = max(_report(check(one, options if one is loaded[0] else Options(files=False))) for one in loaded)
@@ -72,7 +73,7 @@ def _address(text: str) -> Address:
 
 def _report(problems: list[Problem]) -> int:
     for problem in problems:
-        print(printable(str(problem)), file=sys.stderr)
+        complain(printable(str(problem)))
     if any(problem.severity == UNREADABLE for problem in problems):
         return UNREAD
     return FAULTY if any(problem.is_error for problem in problems) else CLEAN
@@ -85,13 +86,13 @@ def printable(text: str) -> str:
 
 def _print_spd(loaded: Loaded) -> None:
     for policy in spd_entries(effective(loaded.configuration)):
-        print(format_policy(policy), end="")
+        sys.stdout.write(format_policy(policy))
 
 
 def _print_pair(loaded: list[Loaded], paths: list[str]) -> int:
     rows = compare(*(effective(one.configuration) for one in loaded), names=tuple(paths))
     for row in rows:
-        print(_line(row))
+        say(_line(row))
     return FAULTY if any(row.verdict == DIFFER for row in rows) else CLEAN
 
 
