@@ -13,6 +13,7 @@ from typing import Any
 
 from ..about import CONTROL_SOCKET
 from . import status_text
+from .streams import complain, say
 
 _GRACE = 5.0  # seconds beyond what the daemon was asked to wait
 
@@ -48,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         answer = ask(arguments.control, request, request.get("wait", 0) + _GRACE)
     except (OSError, ValueError) as error:
-        print("ike ctl: {}: {}".format(arguments.control, error), file=sys.stderr)
+        complain("ike ctl: {}: {}".format(arguments.control, error))
         return 2
     if not answer.get("ok"):
-        print(answer.get("error", "the daemon gave no reason"), file=sys.stderr)
+        complain(answer.get("error", "the daemon gave no reason"))
         return 1
     _show(arguments, answer)
     return 0
@@ -73,11 +74,11 @@ def ask(path: str, request: dict[str, Any], timeout: float) -> dict[str, Any]:
 def _show(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
     if arguments.action == "status":
         if arguments.json:
-            print(json.dumps(answer["status"], indent=2))
+            say(json.dumps(answer["status"], indent=2))
         elif arguments.prometheus:
-            print(status_text.prometheus(answer["status"]), end="")
+            sys.stdout.write(status_text.prometheus(answer["status"]))
         else:
-            print(status_text.people(answer["status"]), end="")
+            sys.stdout.write(status_text.people(answer["status"]))
     elif arguments.action == "reload":
         for kind, names in answer["changes"].items():
-            print("{}: {}".format(kind, ", ".join(names) or "none"))
+            say("{}: {}".format(kind, ", ".join(names) or "none"))

@@ -18,6 +18,7 @@ from ..daemon.service import ConfigurationError, Daemon, Options
 from ..daemon.sockets import ListenError
 from ..kernel.base import KernelError
 from ..kernel.open import NAMES, open_kernel
+from .streams import complain
 
 # syslog's priorities, which journald reads from the beginning of a line (sd-daemon(3))
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -49,10 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
         asyncio.run(daemon.run())
     except ConfigurationError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            complain(str(problem))
         return 1
     except (CryptographyMissing, KernelError, ListenError, OSError) as error:
-        print("ike iked: {}".format(error), file=sys.stderr)
+        complain("ike iked: {}".format(error))
         return 1
     return 0
 

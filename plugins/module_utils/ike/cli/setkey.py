@@ -12,6 +12,7 @@ import time
 from ..kernel.base import KernelError
 from ..kernel.open import NAMES, open_kernel
 from ..kernel.setkey import format_sad, format_spd
+from .streams import complain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        print(_dump(arguments), end="")
+        sys.stdout.write(_dump(arguments))
     except KernelError as error:
-        print("setkey: {}".format(error), file=sys.stderr)
+        complain("setkey: {}".format(error))
         return 1
     return 0
 

@@ -29,7 +29,7 @@ class Variables:
         if "$" not in text:
             return text
         position = 0
-        for _ in range(MAX_SUBSTITUTIONS):
+        for _round in range(MAX_SUBSTITUTIONS):
             opening = _OPENING.search(text, position)
             if opening is None:
                 return text

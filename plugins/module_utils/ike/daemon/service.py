@@ -219,7 +219,7 @@ class Daemon:
         if not count:
             raise RequestError("no tunnel has the selector or policy {}".format(name))
         try:
-            for _ in range(count):
+            for _outcome in range(count):
                 success, reason = await asyncio.wait_for(outcomes.get(), wait)
                 if not success:
                     raise RequestError("{}: {}".format(name, reason))

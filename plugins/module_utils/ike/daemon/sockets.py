@@ -80,7 +80,7 @@ class Listener:
 
     def receive(self) -> Iterator[Datagram]:
         """What waits, up to a batch; keepalives and ESP that strayed here are left out."""
-        for _ in range(_BATCH):
+        for _datagram in range(_BATCH):
             try:
                 data, ancillary, _flags, peer = self.socket.recvmsg(MAX_DATAGRAM, _ANCILLARY)
             except (BlockingIOError, InterruptedError):

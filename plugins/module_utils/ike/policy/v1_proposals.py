@@ -380,7 +380,7 @@ def _settled(theirs: Phase2Suite, ours: Phase2Suite, check: str) -> Phase2Suite:
 
 def accept_phase2(answer: SaPayload, offered: list[Phase2Suite]) -> tuple[Phase2Suite, bytes]:
     """The suite that a responder chose and its SPI: it must be one that we offered. Shorter lifetimes hold."""
-    suite, proposal, _ = choose_phase2(answer, offered, "obey")
+    suite, proposal, _transform = choose_phase2(answer, offered, "obey")
     if len(answer.proposals) != 1 or len(proposal.transforms) != 1:
         raise NoProposalChosen("the peer answered with more than one transform")
     if suite.group is not offered[0].group:

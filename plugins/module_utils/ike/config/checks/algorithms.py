@@ -45,7 +45,7 @@ def _ciphers(attribute: str, null: bool) -> tuple[str, ...]:
     """The keywords of the ciphers that have a number in one of the protocols."""
     return tuple(
         keyword
-        for keyword, (name, _) in ENCRYPTION_KEYWORDS.items()
+        for keyword, (name, _bits) in ENCRYPTION_KEYWORDS.items()
         if getattr(CIPHERS[name], attribute) is not None and (null or name != "null_enc")
     )
 

@@ -284,12 +284,12 @@ def ciphers(encryption: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
 
 def _needs_hash(mine: IkeSettings, others: IkeSettings) -> bool:
     common = set(mine.encryption) & set(others.encryption)
-    return not common or not all(CIPHERS[name].aead for name, _ in common)
+    return not common or not all(CIPHERS[name].aead for name, _bits in common)
 
 
 def _only_aead(mine: SaProposal, others: SaProposal) -> bool:
     common = set(mine.encryption) & set(others.encryption)
-    return bool(common) and all(CIPHERS[name].aead for name, _ in common)
+    return bool(common) and all(CIPHERS[name].aead for name, _bits in common)
 
 
 def _identity(identity: Identity) -> str:

@@ -44,7 +44,7 @@ def _check_acceptable(subject: Subject, block: Block, remote: Remote) -> None:
         if protocol == KINK and subject.ours:
             subject.problems.warning(place, "KINK is not supported here")
         elif not block.has(protocol) and not block.damaged:
-            subject.problems.error(place, "{} accepts {} but has no {} block".format(block.label, protocol, protocol))
+            subject.problems.error(place, "{0} accepts {1} but has no {1} block".format(block.label, protocol))
 
 
 def _check_protocol(subject: Subject, block: Block, remote: Remote, protocol: str) -> None:

@@ -43,7 +43,7 @@ def _check_nat_port(subject: Subject, interface: Block) -> None:
 
 
 def _uses_nat_traversal(subject: Subject, protocol: str) -> bool:
-    for _, remote in subject.remotes():
+    for _block, remote in subject.remotes():
         settings: IkeSettings | None = remote.settings(protocol)
         if settings is not None and protocol in remote.acceptable and settings.nat_traversal:
             return True

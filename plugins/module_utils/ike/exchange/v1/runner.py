@@ -189,7 +189,7 @@ class Exchange:
         self._transmit_again()
 
     def _transmit_again(self) -> None:
-        for _ in range(max(1, self.session.settings.times_per_send)):
+        for _copy in range(max(1, self.session.settings.times_per_send)):
             self.session.host.send(self._sent_path, self._sent)
 
     def _repeat(self) -> None:
