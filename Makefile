@@ -29,18 +29,29 @@ $(VENV)/.complete: tests/requirements.txt | packages
 
 # ---- Checks -------------------------------------------------------------------------------------------------------
 
+# Where ansible-lint finds this checkout under its name as a collection.
+CHECKOUT := $(BUILD)/checkout
+
 .PHONY: test lint sanity unit
-test: lint sanity unit  ## Run every check (what .ci/run calls)
+test: lint sanity molecule unit  ## Run every check (what .ci/run calls)
 
 lint: deps  ## ruff and ansible-lint (production profile)
+	@echo "== ruff"
 	ruff check .
 	ruff format --check .
-	ANSIBLE_HOME=$(BUILD)/ansible ansible-lint --offline --profile production
+	@echo "== ansible-lint"
+	mkdir -p $(CHECKOUT)/ansible_collections/tanuki
+	ln -sfn $(CURDIR) $(CHECKOUT)/ansible_collections/tanuki/ipsec
+	ANSIBLE_HOME=$(BUILD)/ansible ANSIBLE_COLLECTIONS_PATH=$(CHECKOUT) ansible-lint
+	@echo "== changelog"
+	antsibull-changelog lint
 
 sanity: deps  ## ansible-test sanity on a copy of the collection
+	@echo "== ansible-test sanity"
 	python3 tests/sanity/run.py
 
 unit: deps  ## Unit tests
+	@echo "== unit tests"
 	python3 -m pytest
 
 # ---- The package --------------------------------------------------------------------------------------------------

@@ -49,8 +49,8 @@ options:
     default: psk
   psks:
     description:
-      - Keys that you bring yourself, by pair of sites in either order, for example
-        C({tokyo--osaka: "{{ vaulted_key }}"}).
+      - Keys that you bring yourself. The name of each is that of its pair of sites, joined by two hyphens in either
+        order, as in C(tokyo--osaka).
       - Pairs that aren't named here use O(psk_directory).
     type: dict
     default: {}
@@ -66,16 +66,13 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Deploy the tunnels of every site
-  hosts: ipsec_sites
-  gather_facts: false
+- name: Deploy the tunnels of this site
+  tanuki.ipsec.ipsec_deploy:
   become: true
-  tasks:
-    - name: Deploy
-      tanuki.ipsec.ipsec_deploy:
 
 - name: Show what would change, keys excepted
   tanuki.ipsec.ipsec_deploy:
+  become: true
   check_mode: true
   diff: true
 """
