@@ -14,7 +14,7 @@ SAMPLES = ROOT / "tests" / "unit" / "config" / "samples"
 def ike_check(*arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "ike", "check", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "plugins" / "module_utils"), **environment},
+        env={**os.environ, "SSH_CONNECTION": "", "PYTHONPATH": str(ROOT / "plugins" / "module_utils"), **environment},
         capture_output=True,
         text=True,
         timeout=60,

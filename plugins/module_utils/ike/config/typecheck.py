@@ -15,7 +15,7 @@ from .model import Block, Configuration, Directive, Item, Node, Position
 from .problem import Problems
 from .references import check_references
 from .settings import Identity
-from .values import ICMP_PROTOCOLS, MOBILITY_HEADER, Reader, UpperProtocol
+from .values import ICMP_PROTOCOLS, MOBILITY_HEADER, Place, Reader, UpperProtocol
 from .variables import definitions, variables_of
 
 REACHED_ONLY = ("policy", "ipsec", "sa")
@@ -149,6 +149,8 @@ def _surprise(rule: Rule, item: Item, value: object) -> str:
         return "the key of {} is ignored: keys come from IKE".format(value.name)
     if isinstance(value, Identity) and len(item) > 2 and value.kind != "keyid":
         return "{} is ignored for an identity of type {}".format(item[1].text, value.kind)
+    if isinstance(value, Place) and value.path and rule.name != "spmd":
+        return "a unix socket serves spmd only"
     if isinstance(value, UpperProtocol) and value.extra:
         return _surplus_numbers(value)
     return ""
