@@ -56,13 +56,15 @@ NLM_F_ACK_TLVS = 0x200  # on an error: attributes follow
 NLMSGERR_ATTR_MSG = 1
 NLA_TYPE_MASK = 0x3FFF  # without the flags "nested" and "network byte order"
 
+AF_NETLINK = 16  # Python has the name on Linux only
 SOL_NETLINK = 270
 NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
+SO_RCVBUFFORCE = 33
 
 # A dump's datagram is at most 32 KiB (NLMSG_GOODSIZE and what kernels since 3.14 adapt it to).
 _DATAGRAM = 65536
-_EVENT_BUFFER = 1 << 20
+_EVENT_BUFFER = 2 << 20
 _DATAGRAMS_PER_READ = 64
 _DUMP_ATTEMPTS = 5
 # The kernel answers a request while it is sent, so a wait means that something is badly wrong.
@@ -137,7 +139,7 @@ class NetlinkSocket:
     def __init__(self, family: int, groups: int = 0) -> None:
         self._sequence = 0
         try:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family)
+            self._socket = socket.socket(AF_NETLINK, socket.SOCK_RAW, family)
         except OSError as error:
             raise KernelError("open netlink socket", error.errno) from error
         try:
@@ -153,9 +155,16 @@ class NetlinkSocket:
         self._socket.bind((0, groups))
         if groups:
             self._socket.setblocking(False)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER)
+            self._widen_buffer()
         else:
             self._socket.settimeout(_ANSWER_SECONDS)
+
+    def _widen_buffer(self) -> None:
+        """Room for the expiries of some thousand SAs at once; less where the sysctl rmem_max can't be passed over."""
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _EVENT_BUFFER)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER)
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -58,6 +58,7 @@ _UDP_ENCAP = 100
 
 _HINTS = {
     errno.EPERM: "root or CAP_NET_ADMIN is needed",
+    errno.ENOENT: "the kernel lacks one of the algorithms, or its random generator isn't loaded (module drbg)",
     errno.ENOSYS: "the kernel lacks one of the algorithms, or ESP or AH itself (modules esp4, esp6, ah4, ah6)",
     errno.EPROTONOSUPPORT: "the kernel has no XFRM (module xfrm_user), or no ESP or AH (esp4, esp6, ah4, ah6)",
     errno.EEXIST: "the kernel has an SA with this SPI already",
