@@ -25,11 +25,13 @@ from ..exchange.host import Host
 from ..kernel.base import Acquire, Expire, Kernel
 from . import policies, sockets
 from .control import ControlServer, RequestError
+from .keypool import KeyPool
 from .rim import Rim
 
 LOGGER = logging.getLogger("ike")
 
 _MAX_WAIT = 3600
+_IDLE_SECONDS = 0.05  # without an event: time to make key pairs for the next handshake
 
 
 class ConfigurationError(Exception):
@@ -70,10 +72,12 @@ class Daemon:
         self._rim = Rim(kernel)
         self._configuration = read_configuration(options.file)
         self._policies = policies.PolicyTable(kernel, LOGGER.warning)
-        self._engine = Engine(self._configuration, Host(self._rim.perform, LOGGER.log))
+        self._keys = KeyPool()
+        self._engine = Engine(self._configuration, Host(self._rim.perform, LOGGER.log, key_pair=self._keys.take))
         self._listeners: list[sockets.Listener] = []
         self._control = ControlServer(options.control, self._request)
         self._timer: asyncio.TimerHandle | None = None
+        self._refill: asyncio.Handle | None = None
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -129,6 +133,16 @@ class Daemon:
         deadline = self._engine.deadline()
         if deadline is not None:
             self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._refill_when_idle()
+
+    def _refill_when_idle(self) -> None:
+        """Make key pairs once nothing has happened for a moment."""
+        if self._refill is not None:
+            self._refill.cancel()
+        self._refill = self._loop.call_later(_IDLE_SECONDS, self._on_idle)
+
+    def _on_idle(self) -> None:
+        self._refill = self._loop.call_soon(self._on_idle) if self._keys.refill() else None
 
     def _send(self, path: Any, datagram: bytes) -> None:
         listener = sockets.find(self._listeners, path)

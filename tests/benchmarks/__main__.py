@@ -1,0 +1,34 @@
+"""make bench: every benchmark against its peer in the same run; a table, and build/bench.json.
+
+Ends 0 when every measurement was made. A figure that misses its aim is shown as missed, with its ratio.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tests.benchmarks import bench_config, bench_ike
+
+RESULT = Path(__file__).resolve().parents[2] / "build" / "bench.json"
+_LINE = "{name:<58} {value:>9} {unit:<6} {peer:>9} {ratio:>7} {limit:>6}  {verdict}"
+
+
+def main() -> int:
+    rows: list[dict[str, object]] = []
+    for name, benchmark in (("configuration", bench_config), ("IKE", bench_ike)):
+        print("== {}".format(name), flush=True)
+        rows += benchmark.main()
+    print()
+    print(_LINE.format(name="figure", value="ours", unit="", peer="charon", ratio="ratio", limit="aim", verdict=""))
+    for row in rows:
+        shown = {"peer": "", "ratio": "", **row}
+        print(_LINE.format(verdict="" if row["holds"] else "MISSED", **shown))
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
