@@ -89,3 +89,10 @@ molecule: deps  ## Deploy, deploy again, verify, break and verify: on virtual ma
 
 molecule-down:  ## Stop what an interrupted molecule run left
 	python3 -m lab --directory $(MOLECULE)/lab down
+
+# ---- Benchmarks: each figure beside a peer's, measured in the same run ----------------------------------------------
+
+.PHONY: bench
+bench: deps  ## Benchmarks against charon; prints a table, writes build/bench.json
+	tests/interop/fetch-peers
+	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins/module_utils python3 -m tests.benchmarks
