@@ -12,7 +12,13 @@ UNIT = """\
 
 [Unit]
 Description=IKE daemon and IPsec policies (tanuki.ipsec)
-After=network.target
+# Before the network, as a packet filter: from the first packet on, what the policies cover waits for its SA. The
+# daemon binds addresses that come up later.
+DefaultDependencies=no
+Wants=network-pre.target
+After=local-fs.target systemd-sysctl.service systemd-modules-load.service
+Before=network-pre.target shutdown.target
+Conflicts=shutdown.target
 # However often it fails, it's started again: policies without a daemon block traffic.
 StartLimitIntervalSec=0
 
