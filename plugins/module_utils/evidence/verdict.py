@@ -9,12 +9,12 @@ A verdict lists what holds and what is missing, each as a sentence that says wha
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, INTEGRITIES, keyword_of
-from ..ike.policy.sa import ESP, FWD, IN, OUT, TUNNEL, Address, Network, PolicyState, SaState
+from ..ike.policy.sa import ESP, FWD, IN, OUT, TUNNEL, Address, Network, Policy, PolicyState, SaState
 
 _USABLE = ("mature", "dying")  # a dying SA still carries traffic while its successor is negotiated
 
@@ -66,14 +66,13 @@ def _network(text: str) -> Network:
     return ipaddress.ip_network(text)
 
 
-def judge(expected: Expectation, sas: Iterable[SaState], policies: Sequence[PolicyState]) -> Verdict:
+def judge(expected: Expectation, sas: Sequence[SaState], policies: Sequence[PolicyState]) -> Verdict:
     """Compare one tunnel with the kernel's SAs and policies."""
-    held = list(sas)
-    findings = [
-        _direction("outbound", expected, expected.local, expected.peer, held),
-        _direction("inbound", expected, expected.peer, expected.local, held),
-        *_policies(expected, policies),
-    ]
+    found = {
+        (state.policy.direction, state.policy.selector.source, state.policy.selector.destination): state.policy
+        for state in policies
+    }
+    findings = [finding for local, peer in expected.networks for finding in _pair(expected, local, peer, sas, found)]
     return Verdict(
         expected.name,
         tuple(text for holds, text in findings if holds),
@@ -82,14 +81,46 @@ def judge(expected: Expectation, sas: Iterable[SaState], policies: Sequence[Poli
 
 
 Finding = tuple[bool, str]
+Policies = Mapping[tuple[str, Network, Network], Policy]  # by direction, source, destination
 
 
-def _direction(
-    label: str, expected: Expectation, source: Address, destination: Address, sas: Sequence[SaState]
+def _pair(
+    expected: Expectation, local: Network, peer: Network, sas: Sequence[SaState], policies: Policies
+) -> Iterator[Finding]:
+    """A pair of networks needs a policy out, in and, since the gateway forwards, fwd, and SAs that serve them."""
+    here, there = expected.local, expected.peer
+    wanted = ((OUT, local, peer, here, there), (IN, peer, local, there, here), (FWD, peer, local, there, here))
+    for direction, source, destination, *ends in wanted:
+        policy = policies.get((direction, source, destination))
+        yield _policy("policy {} {} -> {}".format(direction, source, destination), policy, *ends)
+        if direction != FWD:
+            yield _association(expected, direction, (source, destination), ends, sas, policy)
+
+
+def _policy(what: str, policy: Policy | None, source: Address, destination: Address) -> Finding:
+    if policy is None:
+        return False, "{}: none in the kernel".format(what)
+    if policy.action != "ipsec" or not policy.templates:
+        return False, "{}: its action is {}, so traffic isn't protected".format(what, policy.action)
+    template = policy.templates[0]
+    leads = (template.source, template.destination) == (source, destination)
+    return leads, "{}: leads {} -> {}".format(what, template.source, template.destination)
+
+
+def _association(
+    expected: Expectation,
+    direction: str,
+    networks: tuple[Network, Network],
+    ends: Sequence[Address],
+    sas: Sequence[SaState],
+    policy: Policy | None,
 ) -> Finding:
-    """One direction holds when at least one SA between the tunnel's end points is as asked."""
-    what = "{} SA {} -> {}".format(label, source, destination)
-    candidates = [sa for sa in sas if (sa.source, sa.destination, sa.protocol) == (source, destination, ESP)]
+    """A direction holds when at least one SA that serves the policy (by its reqid) is as asked."""
+    what = "SA {} {} -> {} for {} -> {}".format(direction, *ends, *networks)
+    reqid = policy.templates[0].reqid if policy is not None and policy.templates else 0
+    candidates = [
+        sa for sa in sas if [sa.source, sa.destination, sa.protocol] == [*ends, ESP] and reqid in (0, sa.reqid)
+    ]
     if not candidates:
         return False, "{}: none in the kernel".format(what)
     faults = {sa: list(_faults(expected, sa)) for sa in candidates}
@@ -118,27 +149,6 @@ def _faults(expected: Expectation, sa: SaState) -> Iterator[str]:
         yield "authenticates with {}, {} was asked for".format(
             sa.integrity or "nothing", " or ".join(expected.integrity)
         )
-
-
-def _policies(expected: Expectation, policies: Sequence[PolicyState]) -> Iterator[Finding]:
-    """Each pair of networks needs a policy out, in and, since the gateway forwards, fwd."""
-    found = {
-        (state.policy.direction, state.policy.selector.source, state.policy.selector.destination): state.policy
-        for state in policies
-    }
-    for local, peer in expected.networks:
-        for direction, source, destination in ((OUT, local, peer), (IN, peer, local), (FWD, peer, local)):
-            policy = found.get((direction, source, destination))
-            what = "policy {} {} -> {}".format(direction, source, destination)
-            if policy is None:
-                yield False, "{}: none in the kernel".format(what)
-            elif policy.action != "ipsec" or not policy.templates:
-                yield False, "{}: its action is {}, so traffic isn't protected".format(what, policy.action)
-            else:
-                ends = (expected.local, expected.peer) if direction == OUT else (expected.peer, expected.local)
-                template = policy.templates[0]
-                leads = (template.source, template.destination) == ends
-                yield leads, "{}: leads {} -> {}".format(what, template.source, template.destination)
 
 
 def _encryption(sa: SaState) -> str:

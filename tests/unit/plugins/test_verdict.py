@@ -33,10 +33,12 @@ OUT_SA = SaState(
     TOKYO, OSAKA, ESP, 0x1001, "tunnel", "mature", encryption="3des_cbc", encryption_bits=192, integrity="hmac_sha1"
 )
 IN_SA = replace(OUT_SA, source=OSAKA, destination=TOKYO, spi=0x2002)
+OUTBOUND = "SA out 210.11.11.11 -> 210.22.22.22 for 192.168.10.0/24 -> 192.168.20.0/24"
+INBOUND = "SA in 210.22.22.22 -> 210.11.11.11 for 192.168.20.0/24 -> 192.168.10.0/24"
 
 
-def policy(direction, source, destination, ends):
-    template = Template(ESP, "tunnel", *ends)
+def policy(direction, source, destination, ends, reqid=0):
+    template = Template(ESP, "tunnel", *ends, reqid)
     return PolicyState(Policy(TrafficSelector(source, destination), direction, "ipsec", (template,)))
 
 
@@ -54,15 +56,15 @@ def missing(sas=(OUT_SA, IN_SA), policies=POLICIES):
 def test_a_tunnel_that_is_as_asked_is_up():
     verdict = judge(EXPECTED, [OUT_SA, IN_SA], POLICIES)
     assert verdict.up and len(verdict.holds) == 5
-    assert "outbound SA 210.11.11.11 -> 210.22.22.22: SPI 0x00001001, mature, 3des_cbc hmac_sha1" in verdict.holds
+    assert f"{OUTBOUND}: SPI 0x00001001, mature, 3des_cbc hmac_sha1" in verdict.holds
 
 
 def test_an_empty_kernel_has_nothing_of_it():
     assert missing((), ()) == [
-        "outbound SA 210.11.11.11 -> 210.22.22.22: none in the kernel",
-        "inbound SA 210.22.22.22 -> 210.11.11.11: none in the kernel",
         "policy out 192.168.10.0/24 -> 192.168.20.0/24: none in the kernel",
+        f"{OUTBOUND}: none in the kernel",
         "policy in 192.168.20.0/24 -> 192.168.10.0/24: none in the kernel",
+        f"{INBOUND}: none in the kernel",
         "policy fwd 192.168.20.0/24 -> 192.168.10.0/24: none in the kernel",
     ]
 
@@ -79,9 +81,7 @@ def test_an_empty_kernel_has_nothing_of_it():
     ],
 )
 def test_an_sa_that_is_not_as_asked_is_described(change, found):
-    assert missing((OUT_SA, replace(IN_SA, **change))) == [
-        "inbound SA 210.22.22.22 -> 210.11.11.11: SPI 0x00002002 " + found
-    ]
+    assert missing((OUT_SA, replace(IN_SA, **change))) == [f"{INBOUND}: SPI 0x00002002 {found}"]
 
 
 def test_a_dying_sa_still_carries_traffic():
@@ -94,6 +94,12 @@ def test_a_sound_sa_beside_a_leftover_is_enough():
 
 def test_an_sa_between_other_addresses_does_not_count():
     assert len(missing((OUT_SA, replace(IN_SA, source=ipaddress.ip_address("210.33.33.33"))))) == 1
+
+
+def test_an_sa_that_serves_another_pair_of_networks_does_not_count():
+    policies = [policy("out", LAN, FAR_LAN, (TOKYO, OSAKA), reqid=7), *POLICIES[1:]]
+    assert missing((replace(OUT_SA, reqid=8), IN_SA), policies) == [f"{OUTBOUND}: none in the kernel"]
+    assert missing((replace(OUT_SA, reqid=7), IN_SA), policies) == []
 
 
 def test_a_policy_that_lets_traffic_pass_is_named():
@@ -143,7 +149,7 @@ def test_a_tunnel_that_is_down_is_asked_for_once_and_explained():
     assert daemon.asked == ["osaka"] and not verdict["up"]
     assert verdict["reasons"] == ["no answer from 210.22.22.22", "osaka: the peer refuses"]
     text = report([verdict])
-    assert text.startswith("1 of 1 tunnels not up\nosaka:\n  missing: outbound SA ")
+    assert text.startswith("1 of 1 tunnels not up\nosaka:\n  missing: policy out ")
     assert text.endswith("  the daemon says: osaka: the peer refuses")
 
 
