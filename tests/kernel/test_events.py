@@ -83,7 +83,7 @@ def test_a_policy_of_another_namespace_raises_nothing_here(sites):
 
 def test_an_sa_expires_softly_then_hard(gateways):
     tokyo, _osaka = gateways
-    association = tunnel_sa(tokyo.address, tokyo.peer, 0x1234, reqid=9, lifetime=Lifetime(1, 2))
+    association = tunnel_sa(tokyo.address, tokyo.peer, 0x1234, reqid=9, lifetime=Lifetime(1, 3))
     tokyo.kernel.add_sa(association)
     assert next_event(tokyo.kernel) == Expire(association.id, hard=False, reqid=9)
     assert tokyo.kernel.query_sa(association.id).state == "dying"

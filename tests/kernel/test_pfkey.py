@@ -221,7 +221,7 @@ def test_an_acquire_is_told_from_the_policys_id(gateways, keys):
 
 def test_an_sa_expires_softly_then_hard(gateways, keys):
     tokyo, _osaka = gateways
-    association = tunnel_sa(tokyo.address, tokyo.peer, 0x1234, reqid=9, replay_window=4, lifetime=Lifetime(1, 2))
+    association = tunnel_sa(tokyo.address, tokyo.peer, 0x1234, reqid=9, replay_window=4, lifetime=Lifetime(1, 3))
     keys[0].add_sa(association)
     events = []
     while len(events) < 2:
