@@ -1,4 +1,4 @@
-"""The worked examples of racoon2's language: a how-to's IKEv1 tunnel, and the two of the reference."""
+"""The worked examples of the language: a how-to's IKEv1 tunnel, a fuller one, and one of IKEv2."""
 
 from pathlib import Path
 

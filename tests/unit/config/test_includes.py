@@ -78,3 +78,13 @@ def test_included_directory_is_an_error_in_its_place(tmp_path):
     main = write(tmp_path / "main.conf", SECTION + 'include "{}";'.format(tmp_path))
     (problem,) = load(str(main), "racoon2").problems
     assert (problem.line, "cannot read" in problem.message) == (2, True)
+
+
+@pytest.mark.parametrize("pattern", ["/dev/zero", "/\\0/*", "~nobody-of-that-name/x", "[", "/**"])
+def test_odd_patterns_end(tmp_path, pattern):
+    main = write(tmp_path / "main.conf", SECTION + 'include "{}";'.format(pattern.replace("\\0", "\0")))
+    assert load(str(main), "racoon2").configuration is None
+
+
+def test_odd_paths():
+    assert load("a\0b").problems[0].severity == "unreadable"

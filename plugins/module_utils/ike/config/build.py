@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Building a site's configuration from plain facts: what a generator writes, with upstream's traps avoided.
 
-One remote, policy, ipsec and sa and a pair of selectors per network pair and tunnel, nothing inherited, no variables
-(reference, section 7.3). In dialect racoon2 each known crash of upstream has its guard (reference, section 8.1): an
-IKEv1 remote gets an ``ikev2`` block that is never negotiated, policies always name both SA addresses.
+One remote, policy, ipsec and sa per tunnel and a pair of selectors per pair of networks, nothing inherited, no
+variables. In dialect racoon2 each known crash of upstream has its guard: an IKEv1 remote gets an ``ikev2`` block that
+is never negotiated, policies always name both SA addresses.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _ike(protocol: str, local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
 
 
 def _dormant(local: LocalEnd, peer: PeerEnd) -> Block:
-    """acceptable_kmp keeps it from being used; without it upstream's spmd crashes (reference, 8.1 #1)."""
+    """acceptable_kmp keeps it from being used; without it upstream's spmd crashes."""
     body = (
         *_who(peer),
         _algorithms(IKEV2, "kmp_enc_alg", _DORMANT_ENCRYPTION),

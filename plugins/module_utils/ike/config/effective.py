@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the syntax tree to its meaning: what the daemon runs, the checks judge and spmd would install.
 
-Inheritance is upstream's (reference, section 3.3): a remote's block, then ``default { remote { … }; }``, then the
+Inheritance is upstream's: a remote's block, then ``default { remote { … }; }``, then the
 built-in default of the grammar table; 0 and ``infinite`` count as not set. A value that can't be read counts as
 missing: the loader has reported it.
 """

@@ -52,7 +52,7 @@ def for_illegal(text: str) -> str:
     return "" if text == '"' else "such characters stand only inside quotes and comments"
 
 
-def for_name(text: str, context: str, dialect: str) -> str:
+def for_name(text: str, context: str) -> str:
     """For an unknown directive or section."""
     near = _near(text, CONTEXTS[context])
     if near:

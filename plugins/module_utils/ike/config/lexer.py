@@ -25,7 +25,7 @@ SEMICOLON = ";"
 COMMA = ","
 DASH = "-"
 
-MAX_TOKENS = 4_000_000  # some twenty thousand tunnels
+MAX_TOKENS = 2_000_000  # some ten thousand tunnels
 
 _TOKEN = re.compile(
     r"""

@@ -24,7 +24,7 @@ from .problem import Problem, Problems
 from .typecheck import check_types
 from .variables import Variables
 
-MAX_BYTES = 64 << 20  # of one file
+MAX_BYTES = 32 << 20  # of one file
 MAX_FILES = 1000
 MAX_DEPTH = 8  # levels of include below the main file: one more crashes upstream
 
@@ -46,7 +46,7 @@ def load(path: str, dialect: str = TANUKI) -> Loaded:
     problems = Problems(dialect)
     try:
         data = _read(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         problems.unreadable(Position(str(path)), _reason(error))
         return _loaded((), problems)
     return _load(data, str(path), problems)
@@ -81,7 +81,9 @@ def _loaded(sections: tuple[Node, ...], problems: Problems) -> Loaded:
     return Loaded(None if problems.errors else tree, problems.found, tree)
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, regular: bool = False) -> bytes:
+    if regular and not Path(path).is_file():
+        raise OSError("not a regular file")
     with Path(path).open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -89,8 +91,8 @@ def _read(path: str) -> bytes:
     return data
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 class _Includer:
@@ -116,7 +118,7 @@ class _Includer:
         sections: list[Node] = []
         for path in self._paths(include, depth):
             try:
-                sections += self.sections(_read(path), path, depth)
+                sections += self.sections(_read(path, regular=True), path, depth)
             except OSError as error:
                 self._problems.error(include.position, "cannot read {}: {}".format(path, _reason(error)))
         return sections

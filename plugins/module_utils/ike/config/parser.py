@@ -122,7 +122,7 @@ class _Parser:
         place = "section" if context == TOP else "directive of {}".format(context)
         raise _Mismatch(
             "unknown {}: {}".format(place, hints.named(name)),
-            hints.for_name(name.text, context, self._problems.dialect),
+            hints.for_name(name.text, context),
         )
 
     def _block(self, rule: Rule, name: Token, nodes: list[Node]) -> None:

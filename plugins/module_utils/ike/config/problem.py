@@ -13,7 +13,9 @@ ERROR = "error"
 WARNING = "warning"
 UNREADABLE = "unreadable"
 
-MAX_PROBLEMS = 10000  # of each severity: more than anyone reads; keeps a hostile file from filling memory
+# More than anyone reads: they keep a hostile file from taking time and memory.
+MAX_ERRORS = 1000
+MAX_WARNINGS = 10000
 
 
 @dataclass(frozen=True, order=True)
@@ -77,9 +79,14 @@ class Problems:
 
     @property
     def full(self) -> bool:
-        return self._count[ERROR] >= MAX_PROBLEMS
+        """Whether reading on is of no use."""
+        return self._count[ERROR] > MAX_ERRORS
 
     def _add(self, severity: str, position: Position, message: str, hint: str, fatal: bool = False) -> None:
         self._count[severity] += 1
-        if self._count[severity] <= MAX_PROBLEMS:
+        limit = MAX_WARNINGS if severity == WARNING else MAX_ERRORS
+        if self._count[severity] <= limit:
             self.found.append(Problem(position.file, position.line, position.column, severity, message, hint, fatal))
+        elif self._count[severity] == limit + 1:
+            rest = "more than {} {}s: the rest is not shown".format(limit, severity)
+            self.found.append(Problem(position.file, position.line, position.column, severity, rest))

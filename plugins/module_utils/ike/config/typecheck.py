@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loader's second pass: types of every value, repetitions, references (reference, "Load pipeline").
+"""The loader's second pass: types of every value, repetitions, references.
 
 As upstream, policies, ipsecs and sas are only held to their types when a selector leads to them: what is wrong in
 the others is a warning.
@@ -121,6 +121,7 @@ class _Checker:
 
     def _item(self, rule: Rule, item: Item) -> None:
         position = item[0].position
+        self._reader.deviations.clear()
         try:
             value = self._reader.read(rule, item)
         except ValueError as error:
@@ -128,7 +129,6 @@ class _Checker:
             return
         for message, upstream in self._reader.deviations:
             self._problems.deviation(position, "{}: {}".format(rule.name, message), upstream)
-        self._reader.deviations.clear()
         surprise = _surprise(rule, item, value)
         if surprise:
             self._problems.warning(position, "{}: {}".format(rule.name, surprise))

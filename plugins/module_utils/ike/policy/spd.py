@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The security policy database that a configuration means: what spmd would install (reference, section 3.1).
+"""The security policy database that a configuration means: what spmd would install.
 
 Pure: no kernel here. Every selector gives one entry of its direction, an inbound one in tunnel mode also the ``fwd``
 entry that Linux wants for traffic that it forwards. Where spmd leaves precedence to the order of insertion, ours

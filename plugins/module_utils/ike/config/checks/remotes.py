@@ -190,12 +190,12 @@ def _check_identities(subject: Subject, remote: Block, own: Block, settings: Ike
             "{} {} verifies the peer's identity but has no peers_id".format(remote.label, own.name),
             "as responder it refuses everybody",
         )
-    peers = [peer.address for peer in settings.peers]
-    for identity in settings.peers_ids:
-        if identity.kind == "ipaddr" and all(peers) and peers and identity.value not in peers:
+    peers = {peer.address for peer in settings.peers}
+    for identity in settings.peers_ids if None not in peers else ():
+        if identity.kind == "ipaddr" and peers and identity.value not in peers:
             subject.problems.warning(
                 place,
-                "peers_id {} is not the peer's address {}".format(identity.value, peers[0]),
+                "peers_id {} is not the peer's address {}".format(identity.value, min(map(str, peers))),
                 "right only if the peer says so, as behind a NAT",
             )
     for identity in settings.my_ids + settings.peers_ids:

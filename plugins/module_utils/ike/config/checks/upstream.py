@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What crashes upstream's daemons, or silently does nothing: only dialect racoon2 has to avoid it (reference, 8.1)."""
+"""What crashes upstream's daemons, or silently does nothing: only dialect racoon2 has to avoid it."""
 
 from __future__ import annotations
 
