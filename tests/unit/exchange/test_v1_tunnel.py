@@ -16,7 +16,7 @@ def test_main_and_quick_mode_bring_the_tunnel_up_in_nine_messages(tmp_path):
     assert outcome == [(True, "")]
     assert pair.established()
     assert len(pair.wire) == 9
-    assert [len(datagram) for _, datagram in pair.wire][:2] == [120, 120]
+    assert [len(datagram) for _, datagram in pair.wire][:2] == [180, 140]
 
 
 def test_both_kernels_hold_the_same_two_sas(tmp_path):

@@ -94,13 +94,17 @@ class Gateway:
 
 @dataclass
 class World:
-    """Both ends, the time, and the link. ``mangle(datagram) -> [datagram, …]`` decides what arrives."""
+    """Both ends, the time, and the link. ``mangle(datagram) -> [datagram, …]`` decides what arrives.
+
+    ``nat`` holds the addresses that the other end sees, by name, for those who sit behind one.
+    """
 
     tokyo: Gateway
     osaka: Gateway
     now: float = 1000.0
     mangle: Callable[[bytes], list[bytes]] = field(default=lambda datagram: [datagram])
     wire: list[tuple[str, bytes]] = field(default_factory=list)
+    nat: dict[str, ipaddress.IPv4Address] = field(default_factory=dict)
 
     def gateways(self):
         return (self.tokyo, self.osaka)
@@ -118,7 +122,8 @@ class World:
                 path, datagram = sender.engine.outbox.popleft()
                 self.wire.append((sender.name, datagram))
                 for arriving in self.mangle(datagram):
-                    back = Path(receiver.address, sender.address, path.peer_port, path.local_port)
+                    seen = self.nat.get(sender.name, sender.address)
+                    back = Path(receiver.address, seen, path.peer_port, path.local_port)
                     receiver.engine.receive(arriving, back, self.now)
                 moved = True
         return moved
@@ -164,7 +169,7 @@ def key_file(directory: FilePath, name: str, key: bytes) -> str:
 def world(
     directory: FilePath, seed=None, tokyo=None, osaka=None, tokyo_tunnel=None, osaka_tunnel=None, psk=None
 ) -> World:
-    """The how-to's pair. ``tokyo``/``osaka`` change that end's settings, ``*_tunnel`` its tunnel; ``psk`` osaka's key."""
+    """The how-to's pair. ``tokyo``/``osaka`` change an end's settings, ``*_tunnel`` its tunnel, ``psk`` osaka's key."""
     keys = [key_file(directory, "tokyo.psk", b"test"), key_file(directory, "osaka.psk", psk or b"test")]
     ends = []
     for index, (name, local, peer, nets, changes, tunnel_changes) in enumerate(

@@ -254,10 +254,13 @@ def _algorithms(proposal: SaProposal) -> Iterator[tuple[Cipher | None, int, Inte
             yield cipher, bits, integrity
 
 
-def offer_phase2(suites: list[Phase2Suite], spi: bytes) -> SaPayload:
-    """The SA payload that opens quick mode: one proposal with our inbound SPI."""
+def offer_phase2(suites: list[Phase2Suite], spi: bytes, draft_nat: bool = False) -> SaPayload:
+    """The SA payload that opens quick mode: one proposal with our inbound SPI.
+
+    ``draft_nat`` writes UDP encapsulation with the numbers of RFC 3947's drafts.
+    """
     transforms = tuple(
-        Transform(number, _transform_id(suite), tuple(_phase2_attributes(suite)))
+        Transform(number, _transform_id(suite), tuple(_phase2_attributes(suite, draft_nat)))
         for number, suite in enumerate(suites[:_MAX_TRANSFORMS], 1)
     )
     if not transforms:
@@ -269,14 +272,14 @@ def _transform_id(suite: Phase2Suite) -> int:
     return suite.cipher.esp1 if suite.cipher else suite.integrity.ah1
 
 
-def _phase2_attributes(suite: Phase2Suite) -> Iterator[Attribute]:
+def _phase2_attributes(suite: Phase2Suite, draft_nat: bool) -> Iterator[Attribute]:
     """Attributes in the order that racoon2 writes them; no key length for 3DES, which strict peers refuse."""
     kind, duration = Phase2.LIFE_TYPE, Phase2.LIFE_DURATION
     if suite.lifetime_seconds:
         yield from _lifetime_attributes(kind, duration, LIFE_SECONDS, suite.lifetime_seconds)
     if suite.lifetime_kilobytes:
         yield from _lifetime_attributes(kind, duration, LIFE_KILOBYTES, suite.lifetime_kilobytes)
-    yield Phase2.ENCAPSULATION, _encapsulation(suite.mode, suite.udp)
+    yield Phase2.ENCAPSULATION, _encapsulation(suite, draft_nat)
     if suite.cipher and suite.cipher.length_on_wire:
         yield Phase2.KEY_LENGTH, suite.bits
     if suite.integrity:
@@ -285,10 +288,13 @@ def _phase2_attributes(suite: Phase2Suite) -> Iterator[Attribute]:
         yield Phase2.GROUP, suite.group.number
 
 
-def _encapsulation(mode: str, udp: bool) -> int:
-    if mode == TUNNEL:
-        return Encapsulation.UDP_TUNNEL if udp else Encapsulation.TUNNEL
-    return Encapsulation.UDP_TRANSPORT if udp else Encapsulation.TRANSPORT
+def _encapsulation(suite: Phase2Suite, draft_nat: bool) -> int:
+    in_tunnel = suite.mode == TUNNEL
+    if not suite.udp:
+        return Encapsulation.TUNNEL if in_tunnel else Encapsulation.TRANSPORT
+    if draft_nat:
+        return Encapsulation.DRAFT_UDP_TUNNEL if in_tunnel else Encapsulation.DRAFT_UDP_TRANSPORT
+    return Encapsulation.UDP_TUNNEL if in_tunnel else Encapsulation.UDP_TRANSPORT
 
 
 _MODES = {

@@ -176,6 +176,12 @@ class NatDiscovery(Opaque):
     TYPE = Payload.NAT_D
 
 
+class DraftNatDiscovery(NatDiscovery):
+    """The same with the number of draft-ietf-ipsec-nat-t-ike-02 and -03."""
+
+    TYPE = Payload.DRAFT_NAT_D
+
+
 @dataclass(frozen=True)
 class Identification:
     """An identity or a traffic selector, RFC 2407 4.6.2. ``protocol`` and ``port`` 0 mean any."""
@@ -212,6 +218,37 @@ class NatOriginalAddress:
 
     def encode(self) -> bytes:
         return struct.pack(">B3x", self.kind) + self.data
+
+
+class DraftNatOriginalAddress(NatOriginalAddress):
+    """The same with the number of draft-ietf-ipsec-nat-t-ike-02 and -03."""
+
+    TYPE = Payload.DRAFT_NAT_OA
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A piece of a whole message, its header included. ``number`` counts from 1; ``last`` names the last piece.
+
+    Cisco's and Microsoft's extension ([MS-IKEE] 2.2.3), which other daemons share.
+    """
+
+    TYPE = Payload.FRAGMENT
+    id: int
+    number: int
+    last: bool
+    data: bytes
+
+    @classmethod
+    def decode(cls, body: bytes) -> Fragment:
+        cursor = Cursor(body)
+        fragment = cls(cursor.u16(), cursor.u8(), bool(cursor.u8() & 1), cursor.rest())
+        if fragment.number == 0 or not fragment.data:
+            raise WireError("fragment {} of {} bytes".format(fragment.number, len(fragment.data)))
+        return fragment
+
+    def encode(self) -> bytes:
+        return struct.pack(">HBB", self.id, self.number, self.last) + self.data
 
 
 @dataclass(frozen=True)
@@ -261,7 +298,7 @@ class Delete:
         return struct.pack(">IBBH", DOI_IPSEC, self.protocol, size, len(self.spis)) + b"".join(self.spis)
 
 
-AnyPayload = Union[SaPayload, Opaque, Identification, NatOriginalAddress, Notification, Delete]
+AnyPayload = Union[SaPayload, Opaque, Identification, NatOriginalAddress, Fragment, Notification, Delete]
 P = TypeVar("P")
 
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class Payload(IntEnum):
-    """Payload types, RFC 2408 3.1 and RFC 3947."""
+    """Payload types, RFC 2408 3.1 and RFC 3947; private ones that peers use."""
 
     SA = 1
     PROPOSAL = 2
@@ -26,6 +26,8 @@ class Payload(IntEnum):
     VID = 13
     NAT_D = 20
     NAT_OA = 21
+    DRAFT_NAT_D = 130
+    DRAFT_NAT_OA = 131
     FRAGMENT = 132
 
 

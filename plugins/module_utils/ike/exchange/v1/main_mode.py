@@ -69,7 +69,7 @@ def responder(session: Session, message: Message) -> Exchange:
     except NoProposalChosen as error:
         raise PeerError("no common phase 1 proposal: {}".format(error), Notify.NO_PROPOSAL_CHOSEN) from error
     session.vendors |= vendor.known(message)
-    message = yield Reply([accepted, *vendor.ours(settings)], expect=rules.KEY_EXCHANGE)
+    message = yield Reply([accepted, *vendor.answer(settings, session.vendors)], expect=rules.KEY_EXCHANGE)
 
     psk = yield SharedKey(settings)
     pair, nonce = session.key_pair(suite.group), Nonce(session.random(settings.nonce_size))

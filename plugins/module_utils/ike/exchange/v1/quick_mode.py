@@ -57,7 +57,7 @@ from ...wire.v1_numbers import LIFE_SECONDS, Notify, Payload, Phase2
 from ..child import PROTOCOLS, ChildSa
 from ..effects import AllocateSpi, Final, Install, Remove, Reply, Request
 from ..errors import LocalError, PeerError
-from . import rules
+from . import nat, rules
 
 if TYPE_CHECKING:
     from .session import Session
@@ -88,15 +88,15 @@ def initiator(session: Session, message_id: int, tunnel: Tunnel) -> Exchange:
         nonce = Nonce(session.random(session.settings.nonce_size))
         pair = session.key_pair(suites[0].group) if suites and suites[0].group else None
         clients = _clients(selector)
-        offer = _offered(suites, inbound.spi)
+        payloads = [_offered(session, suites, inbound.spi), nonce, *_public(pair), *clients]
+        payloads += nat.original_addresses(session, tunnel)
         message = yield Request(
-            _authenticated(lambda chain: keys.hash_1(message_id, chain), [offer, nonce, *_public(pair), *clients]),
-            encrypted=True,
-            expect=rules.QUICK,
+            _authenticated(lambda chain: keys.hash_1(message_id, chain), payloads), encrypted=True, expect=rules.QUICK
         )
         _verify(message, keys.hash_2(message_id, nonce.data, _behind_hash(message)))
         suite, spi_out = _accepted(message, suites)
-        _same_clients(clients, message.all(Identification))
+        if not nat.may_rename(session, tunnel):
+            _same_clients(clients, message.all(Identification))
         secrets = _Secrets(nonce.data, message.get(Nonce).data, _shared(pair, message))
         child = _child(session, tunnel, suite, (inbound.spi, spi_out), begun, initiated=True)
         yield Install(_association(session, child, suite, selector, secrets, inbound=True), inbound=True)
@@ -126,6 +126,7 @@ def responder(session: Session, message_id: int, message: Message) -> Exchange:
             nonce,
             *_public(pair),
             *message.all(Identification),
+            *nat.original_addresses(session, tunnel),
             *_responder_lifetime(suite, accepted, inbound.spi),
         ]
         message = yield Reply(
@@ -212,9 +213,10 @@ def _same_clients(ours: list[Identification], theirs: list[Identification]) -> N
 # Decisions
 
 
-def _offered(suites: list[Phase2Suite], spi: int) -> SaPayload:
+def _offered(session: Session, suites: list[Phase2Suite], spi: int) -> SaPayload:
+    spoken = nat.dialect(session)
     try:
-        return offer_phase2(suites, _packed(spi))
+        return offer_phase2(suites, _packed(spi), draft_nat=spoken is not None and spoken.draft)
     except NoProposalChosen as error:
         raise LocalError(str(error)) from error
 
@@ -257,6 +259,10 @@ def _find_tunnel(session: Session, message: Message) -> tuple[Tunnel, TrafficSel
     except SelectorError as error:
         raise PeerError(str(error), Notify.INVALID_ID_INFORMATION) from error
     tunnel = find_tunnel(session.tunnels(), selector)
+    if tunnel is None:
+        seen = nat.as_seen(session, selector)
+        tunnel = find_tunnel([one for one in session.tunnels() if nat.may_rename(session, one)], seen)
+        selector = seen if tunnel else selector
     if tunnel is None:
         raise PeerError(
             "selectors differ: the peer wants {} - {}; we have {}".format(

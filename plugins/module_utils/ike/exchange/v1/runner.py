@@ -190,14 +190,14 @@ class Exchange:
 
     def _transmit_again(self) -> None:
         for _copy in range(max(1, self.session.settings.times_per_send)):
-            self.session.host.send(self._sent_path, self._sent)
+            self.session.transmit(self._sent_path, self._sent)
 
     def _repeat(self) -> None:
         """Answer a duplicate as we answered its original, one datagram for one. A request has its own timer."""
         self.session.host.count("duplicates")
         if self._answers and self._repeats < _MAX_REPEATS:
             self._repeats += 1
-            self.session.host.send(self._sent_path, self._sent)
+            self.session.transmit(self._sent_path, self._sent)
 
     def _schedule(self) -> None:
         jitter = 1 + 0.1 * (self.session.random(1)[0] / 128 - 1)

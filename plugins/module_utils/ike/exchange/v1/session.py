@@ -13,7 +13,7 @@ from ...policy.sa import TrafficSelector
 from ...policy.v1_proposals import Phase1Suite
 from ...policy.v1_selectors import configured, host_traffic
 from ...wire.cursor import WireError
-from ...wire.header import NO_SPI, Header
+from ...wire.header import NO_SPI, Header, decode_header
 from ...wire.numbers import Protocol, name_of
 from ...wire.v1 import Delete, Message, Notification
 from ...wire.v1_numbers import LAST_ERROR_NOTIFY, Flag, Notify
@@ -22,7 +22,7 @@ from ..child import ChildSa
 from ..errors import PeerError
 from ..host import Host
 from ..path import Path
-from . import informational, main_mode, quick_mode, rules
+from . import fragments, informational, main_mode, quick_mode, rules, vendor
 from .liveness import Liveness
 from .runner import Exchange
 
@@ -72,6 +72,8 @@ class Session:
         self._waiting: list[Tunnel] = []
         self._expiry: list[Any] = []
         self._complaints: set[str] = set()
+        self._fragments = fragments.Reassembly()
+        self._fragment_id = 0
 
     # What exchanges ask for
 
@@ -160,6 +162,9 @@ class Session:
 
     def receive(self, header: Header, datagram: bytes, path: Path) -> None:
         """A datagram that carries this session's cookies."""
+        if fragments.is_fragment(header):
+            self._receive_fragment(header, datagram, path)
+            return
         exchange = self._exchanges.get(header.message_id)
         if header.exchange == Kind.INFORMATIONAL:
             self._receive_informational(header, datagram, path)
@@ -201,12 +206,21 @@ class Session:
 
     # Exchanges
 
+    def transmit(self, path: Path, datagram: bytes) -> None:
+        """Send a datagram, in fragments where it is long and the peer can join them."""
+        if len(datagram) <= fragments.LIMIT or vendor.FRAGMENTATION not in self.vendors:
+            self.host.send(path, datagram)
+            return
+        self._fragment_id = self._fragment_id % 0xFFFF + 1
+        for piece in fragments.split(datagram, self.spi_i, self.spi_r, self._fragment_id):
+            self.host.send(path, piece)
+
     def inform(self, payloads: list) -> None:
         """Send an informational exchange: one message, for which nobody answers."""
         message_id = self._fresh_message_id()
         exchange = Exchange(self, Kind.INFORMATIONAL, message_id, "informational")
         exchange.iv = self.keys.phase2_iv(self._last_block, message_id)
-        self.host.send(self.path, exchange.seal(informational.authenticated(self, message_id, payloads)))
+        self.transmit(self.path, exchange.seal(informational.authenticated(self, message_id, payloads)))
 
     def drop(self, reason: str) -> None:
         """Count a datagram that we don't take; the first of its kind is worth a line."""
@@ -325,6 +339,24 @@ class Session:
             self.drop("a message id that was used before")
             return False
         return True
+
+    def _receive_fragment(self, header: Header, datagram: bytes, path: Path) -> None:
+        """A piece of a message from a peer that knows that we can join it; the last one gives the message."""
+        if not self.initiator and vendor.FRAGMENTATION not in self.vendors:
+            self.drop("a fragment from a peer that didn't announce fragmentation")
+            return
+        try:
+            whole = self._fragments.add(header, datagram)
+            joined = decode_header(whole) if whole is not None else None
+        except WireError as error:
+            self.drop("fragment: {}".format(error))
+            return
+        if joined is None:
+            return
+        if fragments.is_fragment(joined) or (joined.spi_i, joined.spi_r) != (header.spi_i, header.spi_r):
+            self.drop("fragments that make no message of this session")
+            return
+        self.receive(joined, whole, path)
 
     def _receive_informational(self, header: Header, datagram: bytes, path: Path) -> None:
         if not header.flags & Flag.ENCRYPTION:
