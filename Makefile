@@ -96,3 +96,16 @@ molecule-down:  ## Stop what an interrupted molecule run left
 bench: deps  ## Benchmarks against charon; prints a table, writes build/bench.json
 	tests/interop/fetch-peers
 	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins/module_utils python3 -m tests.benchmarks
+
+# ---- Fuzzing: coverage-guided, both front ends that read what strangers wrote ----------------------------------------
+
+FUZZ_SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: deps  ## Fuzz the wire and configuration floors, FUZZ_SECONDS=600 in all; new inputs go to build/fuzz
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check atheris==3.0.0
+	@for target in wire config; do \
+	  echo "== $$target"; mkdir -p $(BUILD)/fuzz/$$target; \
+	  python3 tests/fuzz/fuzz_$$target.py -max_total_time=$$(($(FUZZ_SECONDS) / 2)) -print_final_stats=1 \
+	    -artifact_prefix=$(BUILD)/fuzz/$$target- $(BUILD)/fuzz/$$target tests/fuzz/corpus/$$target; \
+	done
