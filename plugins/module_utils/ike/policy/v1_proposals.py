@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..config.settings import IkeSettings, SaProposal, Tunnel
 from ..crypto import cipher as ciphers
@@ -31,7 +31,8 @@ from ..crypto.algorithms import (
     Integrity,
     keyword_of,
 )
-from ..wire.attributes import Attribute
+from ..wire.attributes import Attribute, decode_attributes, encode_attribute
+from ..wire.cursor import Cursor
 from ..wire.numbers import Protocol
 from ..wire.v1 import Proposal, SaPayload, Transform
 from ..wire.v1_numbers import (
@@ -132,6 +133,33 @@ def _settle(check: str, ours: int, theirs: int, unit: str) -> int:
     if longer:
         raise NoProposalChosen("lifetime: theirs {} {unit} is longer than ours {}".format(theirs, ours, unit=unit))
     return theirs
+
+
+def lifetime_notice(settled: Phase2Suite, accepted: Transform) -> bytes:
+    """The content of RESPONDER-LIFETIME: where we will end an SA before the peer's offer does (RFC 2407 4.6.3.1)."""
+    offered = _limits(accepted)
+    attributes: list[Attribute] = []
+    for limit, value in ((LIFE_SECONDS, settled.lifetime_seconds), (LIFE_KILOBYTES, settled.lifetime_kilobytes)):
+        if value != offered[limit]:
+            attributes += _lifetime_attributes(Phase2.LIFE_TYPE, Phase2.LIFE_DURATION, limit, value)
+    return b"".join(map(encode_attribute, attributes))
+
+
+def under_notice(suite: Phase2Suite, notice: bytes) -> Phase2Suite:
+    """A suite whose responder sent RESPONDER-LIFETIME: what it names counts where it is shorter. Raises WireError."""
+    attributes = decode_attributes(Cursor(notice))
+    limits = _lifetimes(Transform(0, 0, attributes), Phase2.LIFE_TYPE, Phase2.LIFE_DURATION)
+    return replace(
+        suite,
+        lifetime_seconds=_shorter(suite.lifetime_seconds, limits.get(LIFE_SECONDS, 0)),
+        lifetime_kilobytes=_shorter(suite.lifetime_kilobytes, limits.get(LIFE_KILOBYTES, 0)),
+    )
+
+
+def _limits(transform: Transform) -> dict[int, int]:
+    """A phase 2 transform's limits, with what it leaves out (RFC 2407 4.5)."""
+    limits = {LIFE_SECONDS: DEFAULT_LIFETIME, LIFE_KILOBYTES: 0}
+    return {**limits, **_lifetimes(transform, Phase2.LIFE_TYPE, Phase2.LIFE_DURATION)}
 
 
 # Phase 1
@@ -316,9 +344,8 @@ def _read_phase2(protocol: int, transform: Transform) -> Phase2Suite | None:
     group = GROUPS_BY_NUMBER.get(number)
     if mode is None or (authentication and not integrity) or (number and not group):
         return None
-    limits = _lifetimes(transform, Phase2.LIFE_TYPE, Phase2.LIFE_DURATION)
-    seconds = limits.get(LIFE_SECONDS, DEFAULT_LIFETIME)
-    kilobytes = limits.get(LIFE_KILOBYTES, 0)
+    limits = _limits(transform)
+    seconds, kilobytes = limits[LIFE_SECONDS], limits[LIFE_KILOBYTES]
     if protocol == Protocol.V1_AH:
         known = integrity is not None and integrity.ah1 == transform.id
         return Phase2Suite("ah", None, 0, integrity, *mode, group, seconds, kilobytes) if known else None

@@ -28,8 +28,10 @@ from ...policy.v1_proposals import (
     Phase2Suite,
     accept_phase2,
     choose_phase2,
+    lifetime_notice,
     offer_phase2,
     pfs_group,
+    under_notice,
     wanted_suites,
 )
 from ...policy.v1_selectors import (
@@ -53,7 +55,7 @@ from ...wire.v1 import (
     SaPayload,
     encode_chain,
 )
-from ...wire.v1_numbers import LIFE_SECONDS, Notify, Payload, Phase2
+from ...wire.v1_numbers import Flag, Notify, Payload
 from ..child import PROTOCOLS, ChildSa
 from ..effects import AllocateSpi, Final, Install, Remove, Reply, Request
 from ..errors import LocalError, PeerError
@@ -95,15 +97,21 @@ def initiator(session: Session, message_id: int, tunnel: Tunnel) -> Exchange:
         )
         _verify(message, keys.hash_2(message_id, nonce.data, _behind_hash(message)))
         suite, spi_out = _accepted(message, suites)
+        for notice in _notices(message):
+            suite = under_notice(suite, notice)
         if not nat.may_rename(session, tunnel):
             _same_clients(clients, message.all(Identification))
         secrets = _Secrets(nonce.data, message.get(Nonce).data, _shared(pair, message))
         child = _child(session, tunnel, suite, (inbound.spi, spi_out), begun, initiated=True)
         yield Install(_association(session, child, suite, selector, secrets, inbound=True), inbound=True)
+        proof = Hash(keys.hash_3(message_id, secrets.nonce_i, secrets.nonce_r))
+        if message.header.flags & Flag.COMMIT:
+            yield from _commit(session, message_id, proof)
+        else:
+            yield Final([proof], encrypted=True)
     except Exception:
         yield Remove((inbound,))
         raise
-    yield Final([Hash(keys.hash_3(message_id, secrets.nonce_i, secrets.nonce_r))], encrypted=True)
     yield from _complete(session, child, _association(session, child, suite, selector, secrets, inbound=False))
 
 
@@ -140,6 +148,13 @@ def responder(session: Session, message_id: int, message: Message) -> Exchange:
         yield Remove((inbound,))
         raise
     yield from _complete(session, child, _association(session, child, suite, selector, secrets, inbound=False))
+
+
+def _commit(session: Session, message_id: int, proof: Hash) -> Exchange:
+    """The peer set the commit bit: nothing is sent on the new SA before it says CONNECTED (RFC 2408 3.1)."""
+    message = yield Request([proof], encrypted=True, expect=rules.CONNECTED)
+    if message is not None:  # else it said so in an informational exchange
+        _verify(message, session.keys.hash_1(message_id, _behind_hash(message)))
 
 
 def _complete(session: Session, child: ChildSa, outbound: SecurityAssociation) -> Exchange:
@@ -299,12 +314,14 @@ def _shared(pair: KeyPair | None, message: Message) -> bytes:
 
 
 def _responder_lifetime(suite: Phase2Suite, accepted: Any, spi: int) -> list[Notification]:
-    """RESPONDER-LIFETIME, where we will end the SA before the peer expects it (RFC 2407 4.6.3.1)."""
-    if suite.lifetime_seconds in (0, accepted.get(Phase2.LIFE_DURATION)):
-        return []
-    data = b"\x80\x01" + LIFE_SECONDS.to_bytes(2, "big")
-    data += b"\x00\x02\x00\x04" + suite.lifetime_seconds.to_bytes(4, "big")
-    return [Notification(Protocol.V1_ESP, Notify.RESPONDER_LIFETIME, _packed(spi), data)]
+    """RESPONDER-LIFETIME, where we will end the SA before the peer expects it."""
+    notice = lifetime_notice(suite, accepted)
+    return [Notification(_security_protocol(suite), Notify.RESPONDER_LIFETIME, _packed(spi), notice)] if notice else []
+
+
+def _notices(message: Message) -> list[bytes]:
+    """The contents of a responder's RESPONDER-LIFETIME."""
+    return [one.data for one in message.all(Notification) if one.kind == Notify.RESPONDER_LIFETIME]
 
 
 # SAs
@@ -344,9 +361,13 @@ def _association(
     spi = child.spi_in if inbound else child.spi_out
     cipher_size = suite.cipher.material(suite.bits) if suite.cipher else 0
     integrity_size = suite.integrity.key if suite.integrity else 0
-    protocol = Protocol.V1_ESP if suite.protocol == "esp" else Protocol.V1_AH
     keymat = session.keys.keymat(
-        cipher_size + integrity_size, secrets.shared, protocol, _packed(spi), secrets.nonce_i, secrets.nonce_r
+        cipher_size + integrity_size,
+        secrets.shared,
+        _security_protocol(suite),
+        _packed(spi),
+        secrets.nonce_i,
+        secrets.nonce_r,
     )
     return SecurityAssociation(
         source=child.peer if inbound else child.local,
@@ -364,6 +385,10 @@ def _association(
         replay_window=_REPLAY_WINDOW,
         encapsulation=_udp_ports(session, inbound) if suite.udp else None,
     )
+
+
+def _security_protocol(suite: Phase2Suite) -> int:
+    return Protocol.V1_ESP if suite.protocol == "esp" else Protocol.V1_AH
 
 
 def _lifetime(session: Session, child: ChildSa) -> Lifetime:

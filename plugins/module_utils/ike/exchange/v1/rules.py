@@ -72,6 +72,8 @@ QUICK = Rule(
 )
 # HDR*, HASH(3)
 QUICK_END = Rule("quick mode's end", True, _types(Payload.HASH), _types(Payload.NOTIFY), first=Payload.HASH)
+# HDR*, HASH(4), N: the peer set the commit bit (RFC 2408 3.1)
+CONNECTED = Rule("quick mode's commit", True, _types(Payload.HASH, Payload.NOTIFY), first=Payload.HASH)
 # HDR*, HASH(1), N or D
 INFORMATIONAL = Rule(
     "informational",

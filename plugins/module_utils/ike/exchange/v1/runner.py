@@ -100,6 +100,14 @@ class Exchange:
             self.finished = True
             self._unwind(LocalError("the IKE SA has ended"))
 
+    def waits_for(self, rule: Rule) -> bool:
+        return not self.finished and self._rule is rule
+
+    def proceed(self) -> None:
+        """What this exchange waited for came outside of it."""
+        self._cancel()
+        self._advance(lambda: self._generator.send(None))
+
     def refused(self, error: Exception) -> None:
         """The peer ended this exchange from outside of it."""
         self._cancel()

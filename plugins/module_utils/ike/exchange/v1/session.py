@@ -280,6 +280,8 @@ class Session:
             self._fail_quick_modes(notification, "the peer refused: {}".format(text))
         elif notification.kind == Notify.INITIAL_CONTACT:
             self.engine.initial_contact(self)
+        elif notification.kind == Notify.CONNECTED:
+            self._committed()
         else:
             self.liveness.notified(notification)
 
@@ -403,6 +405,12 @@ class Session:
         running = [one for one in self._exchanges.values() if one.kind == Kind.QUICK_MODE and not one.finished]
         if len(running) == 1:
             running[0].refused(PeerError(reason))
+
+    def _committed(self) -> None:
+        """CONNECTED in an informational exchange ends the wait of the only quick mode that its peer holds back."""
+        waiting = [one for one in self._exchanges.values() if one.waits_for(rules.CONNECTED)]
+        if len(waiting) == 1:
+            waiting[0].proceed()
 
     def _schedule_expiry(self, lifetime: int) -> None:
         if not lifetime:
