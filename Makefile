@@ -43,7 +43,9 @@ lint: deps  ## ruff and ansible-lint (production profile)
 	mkdir -p $(CHECKOUT)/ansible_collections/tanuki
 	ln -sfn $(CURDIR) $(CHECKOUT)/ansible_collections/tanuki/ipsec
 	ANSIBLE_HOME=$(BUILD)/ansible ANSIBLE_COLLECTIONS_PATH=$(CHECKOUT) ansible-lint
-	@echo "== changelog"
+	@echo "== documentation and changelog"
+	ANSIBLE_COLLECTIONS_PATH=$(CHECKOUT) antsibull-docs lint-collection-docs --plugin-docs \
+	    --no-disallow-semantic-markup $(CHECKOUT)/ansible_collections/tanuki/ipsec
 	antsibull-changelog lint
 
 sanity: deps  ## ansible-test sanity on a copy of the collection

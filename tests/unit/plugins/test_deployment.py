@@ -5,122 +5,25 @@ systemd and the daemon's answers are simulated: the tests of the role in molecul
 
 from __future__ import annotations
 
-import json
 import os
-import socketserver
 import stat
-import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.deployment import Deployment, Target
-from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import WantedFile
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest import (
     DeployError,
-    keyed_digest,
     load_manifest,
     save_manifest,
 )
 
-KEY = "00" * 32
-SERVICE = "tanuki-iked.service"
-CONTENTS = {
-    "application": b"program 1",
-    "unit": b"[Service]\n",
-    "sysctl": b"net.ipv4.ip_forward = 1\n",
-    "configuration": b"interface { };\n",
-    "psk": b"a secret key",
-}
-
-
-class SimulatedControl(socketserver.StreamRequestHandler):
-    """Answers requests on the control socket with what the server was told to answer."""
-
-    def handle(self):
-        self.server.requests.append(json.loads(self.rfile.readline())["command"])
-        self.wfile.write(json.dumps(self.server.answer).encode() + b"\n")
-
-
-class SimulatedHost:
-    """A temporary root with a simulated systemd, and a daemon's check that refuses what holds the word `wrong`."""
-
-    def __init__(self, root):
-        self.root = root
-        self.active = self.enabled = False
-        self.commands = []
-        self.failing = ""
-        self.paths = {
-            "application": root / "lib/ike.pyz",
-            "unit": root / SERVICE,
-            "sysctl": root / "90-tanuki-ipsec.conf",
-            "configuration": root / "etc/racoon2.conf",
-            "psk": root / "etc/psk/osaka.psk",
-        }
-        for setting in ("ip_forward",):
-            (root / "proc/net/ipv4").mkdir(parents=True)
-            (root / "proc/net/ipv4" / setting).write_text("0\n")
-        self.control = socketserver.ThreadingUnixStreamServer(str(root / "control.sock"), SimulatedControl)
-        self.control.requests = self.commands
-        self.control.answer = {"ok": True, "changes": {"changed": ["osaka"]}}
-        threading.Thread(target=self.control.serve_forever, args=(0.01,), daemon=True).start()
-        self.target = Target(
-            run=self.run,
-            state_directory=root / "state",
-            directories={root / "etc": 0o700, root / "etc/psk": 0o700, root / "lib": 0o755},
-            service=SERVICE,
-            control=root / "control.sock",
-            python="python3",
-            settings={"net.ipv4.ip_forward": "1"},
-            proc_sys=root / "proc",
-        )
-
-    def run(self, command):
-        verb = command[1]
-        if command[0] == "python3":
-            return self.check(command)
-        if command[0] == "journalctl":
-            return 0, "the daemon's last words\n", ""
-        if verb == "show":
-            state = "active" if self.active else "inactive"
-            enabled = "enabled" if self.enabled else "disabled"
-            return 0, f"ActiveState={state}\nUnitFileState={enabled}\nNeedDaemonReload=no\n", ""
-        self.commands.append(verb)
-        self.enabled = self.enabled or verb == "enable"
-        self.active = self.active or verb in ("start", "restart")
-        return 1 if verb == self.failing else 0, "", "Job failed.\n"
-
-    def check(self, command):
-        if command[1] == "-c":
-            return 0, "", ""
-        path = command[-1]
-        if b"wrong" in Path(path).read_bytes():
-            return 1, "", f"{path}:1:13: syntax error\n"
-        return 0, "", ""
-
-    def wanted(self, **contents):
-        return [
-            WantedFile(self.paths[role], role, 0o600, keyed_digest(KEY, content), content)
-            for role, content in {**CONTENTS, **contents}.items()
-        ]
-
-    def deployment(self, wanted=None):
-        return Deployment(self.target, self.wanted() if wanted is None else wanted, KEY)
-
-    def deploy(self, wanted=None, dry=False):
-        self.commands.clear()
-        return self.deployment(wanted).apply(dry=dry)
-
-    def files(self):
-        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+from tests.unit.plugins.simulated import CONTENTS, SimulatedHost
 
 
 @pytest.fixture
 def host(tmp_path):
     simulated = SimulatedHost(tmp_path)
     yield simulated
-    simulated.control.shutdown()
-    simulated.control.server_close()
+    simulated.close()
 
 
 def test_a_fresh_host_gets_everything_and_a_running_service(host):
