@@ -154,8 +154,6 @@ def test_weak_profiles_and_keys_are_warned_about_without_being_shown(host, tmp_p
 
 def test_a_wrong_inventory_touches_no_host(host, tmp_path):
     site = Site(host, tmp_path)
-    with pytest.raises(
-        AnsibleActionFail, match=r"tokyo: ipsec_networks: 192\.168\.10\.0/24 is osaka's"
-    ):
+    with pytest.raises(AnsibleActionFail, match=r"tokyo: ipsec_networks: 192\.168\.10\.0/24 is osaka's"):
         site.deploy({**INVENTORY, "osaka": {**INVENTORY["osaka"], "ipsec_networks": ["192.168.10.0/24"]}})
     assert site.told == []
