@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from lab.deployment import Deployment, DeploymentError
+from lab.gateway import GatewayError
 from lab.image.build import ImageError, build_image, find_image
 from lab.internet.client import InternetError
 from lab.lab import DEMO_DIRECTORY, IMAGES, Lab
@@ -20,7 +21,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return demo(Lab(DEMO_DIRECTORY), arguments.profile)
-    except (ImageError, MachineError, InternetError, DeploymentError) as error:
+    except (ImageError, MachineError, InternetError, DeploymentError, GatewayError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
 
