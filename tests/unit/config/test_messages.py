@@ -25,7 +25,7 @@ CASES = [
     ("policy p { my_sa_ipaddr 10.0.0.1$; };", 1, 33, "such characters stand only inside quotes and comments"),
     ('policy p { my_sa_ipaddr "10.0.0.1; };\n', 1, 25, "a quote that is never closed"),
     ("remote r { ikev1 { passive on; };\nremote s { ikev1 { passive on; }; };", 2, 1, 'a block above lacks its closing "};"'),
-    ("remote r { ikev1 { passive on;", 1, 31, "is not closed"),
+    ("remote r { ikev1 { passive on;", 1, 31, "expected } for the block that begins at line 1, found the end of the file"),
     ("passive on;", 1, 1, "it belongs in ikev1, ikev2, kink"),
     ("selector s { src 10.0.0.300; };", 1, 18, "10.0.0.300 is no address"),
     ("\ufeffresolver { resolver off; };", 1, 1, "save it as UTF-8 without BOM"),

@@ -33,15 +33,15 @@ from .settings import (
 from .values import ANY_PROTOCOL, Algorithm, Place, Reader, UpperProtocol
 from .variables import variables_of
 
-# IkeSettings field -> directive, for those whose value is taken as it is.
-_SCALARS = {
+# Directive -> the field of IkeSettings that takes its value as it is.
+_FIELDS = {
     "passive": "passive",
     "verify_id": "verify_id",
     "send_peers_id": "send_peers_id",
     "exchange_mode": "exchange_mode",
     "pre_shared_key": "pre_shared_key",
-    "lifetime_seconds": "kmp_sa_lifetime_time",
-    "lifetime_bytes": "kmp_sa_lifetime_byte",
+    "kmp_sa_lifetime_time": "lifetime_seconds",
+    "kmp_sa_lifetime_byte": "lifetime_bytes",
     "proposal_check": "proposal_check",
     "selector_check": "selector_check",
     "nonce_size": "nonce_size",
@@ -52,12 +52,12 @@ _SCALARS = {
     "dpd_delay": "dpd_delay",
     "dpd_retry": "dpd_retry",
     "dpd_maxfail": "dpd_maxfail",
-    "retries": "max_retry_to_send",
-    "interval": "interval_to_send",
+    "max_retry_to_send": "retries",
+    "interval_to_send": "interval",
     "times_per_send": "times_per_send",
-    "negotiation_limit": "kmp_sa_nego_time_limit",
-    "child_negotiation_limit": "ipsec_sa_nego_time_limit",
-    "grace_period": "kmp_sa_grace_period",
+    "kmp_sa_nego_time_limit": "negotiation_limit",
+    "ipsec_sa_nego_time_limit": "child_negotiation_limit",
+    "kmp_sa_grace_period": "grace_period",
     "cookie_required": "cookie_required",
     "random_pad_content": "random_pad_content",
     "logmode": "logmode",
@@ -82,6 +82,8 @@ class _Resolver:
         self._default_policy = view.inner(default, "policy")
         self._default_ipsec = view.inner(default, "ipsec")
         self._default_sa = view.inner(default, "sa")
+        self._policies: dict[str, dict[str, object]] = {}
+        self._inherited = {protocol: self._inheritance(protocol) for protocol in (IKEV1, IKEV2)}
 
     def effective(self) -> Effective:
         interface = view.first(self._configuration, "interface")
@@ -127,23 +129,29 @@ class _Resolver:
             groups=tuple(name for name in self._list(own, default, "kmp_dh_group") if name in GROUPS),
             auth_methods=tuple(method.name for method in self._list(own, default, "kmp_auth_method")),
             scripts=self._list(own, default, "script"),
-            **{
-                field: self._scalar(own, default, name)
-                for field, name in _SCALARS.items()
-                if rule_of(protocol, name) is not None
-            },
+            **{**self._inherited[protocol], **self._scalars(own)},
         )
 
-    def _scalar(self, own: Block, default: Block | None, name: str) -> object:
-        """A value: its own, else inherited, else built in. What counts as not set is passed over."""
-        rule = rule_of(own.name, name)
-        value = view.value(self._reader, own, name)
-        if not _is_set(value) and own.name not in rule.own:
-            value = view.value(self._reader, default, name)
-        if _is_set(value):
-            return value
-        built_in = rule.default(own.name)
-        return "" if built_in is None else built_in
+    def _scalars(self, block: Block | None) -> dict[str, object]:
+        """The single values that a block sets, by the field that takes them. What counts as not set is left out."""
+        found = {}
+        for node in block.body if block is not None else ():
+            field = _FIELDS.get(node.name)
+            value = self._value(block, node.name) if field else None
+            if _is_set(value):
+                found[field] = value
+        return found
+
+    def _inheritance(self, protocol: str) -> dict[str, object]:
+        """The single values of a protocol where a remote sets none: from default, else built in."""
+        default = self._scalars(view.inner(self._default_remote, protocol))
+        found = {}
+        for name, field in _FIELDS.items():
+            rule = rule_of(protocol, name)
+            if rule is not None:
+                built_in = "" if rule.default(protocol) is None else rule.default(protocol)
+                found[field] = built_in if protocol in rule.own else default.get(field, built_in)
+        return found
 
     def _list(self, own: Block, default: Block | None, name: str) -> tuple:
         """A list is inherited whole or not at all."""
@@ -173,33 +181,42 @@ class _Resolver:
         """A selector with its policy; None where it has no direction, no policy or no addresses."""
         direction = self._value(block, "direction")
         policy_name = self._value(block, "policy_index")
-        policy = self._index.find("policy", policy_name) if policy_name else None
         traffic = self._traffic(block)
-        if direction is None or policy is None or traffic is None:
+        if direction is None or traffic is None or self._index.find("policy", policy_name) is None:
             return None
-        ipsec = self._first_target(policy, "ipsec_index", "ipsec")
-        remote = self._value(policy, "remote_index", "")
-        seconds = self._lifetime(ipsec, "ipsec_sa_lifetime_time")
         return Tunnel(
             name=self._index.name(block),
             inbound="",
-            policy=policy_name,
-            remote=remote,
-            action=_ACTIONS.get(self._policy_value(policy, "action", ""), ""),
-            install=self._value(policy, "install", default=True),
-            mode=self._policy_value(policy, "ipsec_mode", ""),
-            level=self._policy_value(policy, "ipsec_level", ""),
             selector=traffic,
-            my_address=self._address(policy, "my_sa_ipaddr"),
-            peers_address=self._address(policy, "peers_sa_ipaddr"),
             reqid=self._value(block, "reqid", 0),
-            lifetime_seconds=seconds or self._default_lifetime(remote),
-            lifetime_bytes=self._lifetime(ipsec, "ipsec_sa_lifetime_byte"),
-            proposals=self._proposals(ipsec),
             direction=direction,
             rank=rank,
             position=block.position,
+            **self._policy(policy_name),
         )
+
+    def _policy(self, name: str) -> dict[str, object]:
+        """The fields of a tunnel that come from its policy: worked out once, for all of its selectors."""
+        if name not in self._policies:
+            self._policies[name] = self._policy_fields(name, self._index.find("policy", name))
+        return self._policies[name]
+
+    def _policy_fields(self, name: str, policy: Block) -> dict[str, object]:
+        ipsec = self._first_target(policy, "ipsec_index", "ipsec")
+        remote = self._value(policy, "remote_index", "")
+        return {
+            "policy": name,
+            "remote": remote,
+            "action": _ACTIONS.get(self._policy_value(policy, "action", ""), ""),
+            "install": self._value(policy, "install", default=True),
+            "mode": self._policy_value(policy, "ipsec_mode", ""),
+            "level": self._policy_value(policy, "ipsec_level", ""),
+            "my_address": self._address(policy, "my_sa_ipaddr"),
+            "peers_address": self._address(policy, "peers_sa_ipaddr"),
+            "lifetime_seconds": self._lifetime(ipsec, "ipsec_sa_lifetime_time") or self._default_lifetime(remote),
+            "lifetime_bytes": self._lifetime(ipsec, "ipsec_sa_lifetime_byte"),
+            "proposals": self._proposals(ipsec),
+        }
 
     def _traffic(self, block: Block) -> Traffic | None:
         source: Place | None = self._value(block, "src")

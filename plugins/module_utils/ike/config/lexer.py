@@ -64,12 +64,12 @@ def tokenize(text: str) -> Iterator[Token]:
     line, line_start = 1, 0
     count = 0
     for match in _TOKEN.finditer(text):
-        kind = match.lastgroup
-        start = match.start(kind)
+        kind, group = match.lastgroup, match.lastindex
         if kind == "line":
             line, line_start = line + 1, match.end()
             continue
-        value = match.group(kind)
+        value = match[group]
+        start = match.start(group)
         column = start - line_start + 1
         if kind == "word":
             yield Token(DASH if value == "-" else WORD, value, line, column)

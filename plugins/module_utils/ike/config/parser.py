@@ -128,7 +128,9 @@ class _Parser:
     def _block(self, rule: Rule, name: Token, nodes: list[Node]) -> None:
         position = name.at(self._file)
         index = self._word(_INDEX, frozenset()) if rule.indexed else None
-        opened = self._expect(OPEN, "expected {{ after {}".format(name.text))
+        if self._token.kind != OPEN:
+            raise self._expected("{{ after {}".format(name.text))
+        opened = self._take()
         body: list[Node] = []
         damaged = False
         try:
@@ -138,7 +140,9 @@ class _Parser:
             nodes.append(Block(rule.name, index, tuple(body), position, True))
             raise
         nodes.append(Block(rule.name, index, tuple(body), position, damaged))
-        self._expect(CLOSE, 'the block opened at line {} is not closed by "}};"'.format(opened.line))
+        if self._token.kind != CLOSE:
+            raise self._expected("}} for the block that begins at line {}".format(opened.line))
+        self._take()
         if not body and not damaged and not rule.empty:
             self._problems.error(position, "{} is empty".format(nodes[-1].label), "at least one directive is required")
 
@@ -149,7 +153,7 @@ class _Parser:
             return Directive(rule.name, self._list(rule, words), True, position)
         item = self._item(rule, words)
         if rule.argument == "hook":
-            self._expect(SEMICOLON, "expected ; after {}".format(hints.named(self._previous)))
+            self._end_item()
             if self._token.kind != SEMICOLON:
                 raise _Mismatch(
                     "the short form of script ends in two semicolons", "write script { event path; }; instead"
@@ -161,11 +165,16 @@ class _Parser:
         items = []
         while self._token.kind != CLOSE:
             items.append(self._item(rule, words))
-            self._expect(SEMICOLON, "expected ; after {}".format(hints.named(self._previous)))
+            self._end_item()
         if not items and not rule.empty:
             raise _Mismatch("the list is empty")
         self._take()
         return tuple(items)
+
+    def _end_item(self) -> None:
+        if self._token.kind != SEMICOLON:
+            raise self._expected("; after {}".format(hints.named(self._previous)))
+        self._advance()
 
     def _end_statement(self, name: Token) -> None:
         """Take the ``;``. Where it is merely missing at a line's end, say so and read on."""
@@ -180,10 +189,7 @@ class _Parser:
                 after, "expected ; after {}".format(hints.named(previous)), hints.for_semicolon(previous.kind)
             )
             return
-        raise _Mismatch(
-            "expected ; after {}, found {}".format(hints.named(previous), hints.named(token)),
-            hints.for_surplus(name.text, token),
-        )
+        raise self._expected("; after {}".format(hints.named(previous)), hints.for_surplus(name.text, token))
 
     # ---- Values -----------------------------------------------------------------------------------------------------
 
@@ -211,9 +217,7 @@ class _Parser:
     def _word(self, element: Element, words: frozenset[str]) -> Word:
         token = self._token
         if not element.fits(token, words):
-            raise _Mismatch(
-                "expected {}, found {}".format(element.expected, hints.named(token)), hints.for_string(token)
-            )
+            raise self._expected(element.expected, hints.for_string(token))
         self._advance()
         return Word(token.text, element.kind, Position(self._file, token.line, token.column))
 
@@ -247,10 +251,8 @@ class _Parser:
         self._advance()
         return token
 
-    def _expect(self, kind: str, message: str) -> Token:
-        if self._token.kind != kind:
-            raise _Mismatch("{}, found {}".format(message, hints.named(self._token)))
-        return self._take()
+    def _expected(self, what: str, hint: str = "") -> _Mismatch:
+        return _Mismatch("expected {}, found {}".format(what, hints.named(self._token)), hint)
 
     def _keep_broken(self, context: str, name: Token, nodes: list[Node]) -> None:
         """Leave a trace of a statement whose name was right, so that nothing calls it missing."""

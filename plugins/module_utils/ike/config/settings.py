@@ -25,6 +25,8 @@ IKEV2 = "ikev2"
 OUTBOUND = "outbound"
 INBOUND = "inbound"
 
+TYPED_PROTOCOLS = (1, 58, 135)  # ICMP, ICMPv6, the mobility header: types where others have ports
+
 ANY_MACROS = ("IP_ANY", "IP_RW", "IP_UNSPECIFIED")  # match every peer
 LOCAL_MACROS = ("MY_IP", "MY_IPV4", "MY_IPV6", "MY_IPV6_GLOBAL", "MY_IPV6_LINKLOCAL", "MY_HOA")
 MACROS = ANY_MACROS + LOCAL_MACROS
@@ -139,7 +141,11 @@ class Traffic:
     destination_port: int = 0
 
     def reversed(self) -> Traffic:
-        return Traffic(self.destination, self.source, self.protocol, self.destination_port, self.source_port)
+        """The same traffic from the other side. ICMP's type and code belong to no side."""
+        ports = (self.destination_port, self.source_port)
+        if self.protocol in TYPED_PROTOCOLS:
+            ports = (self.source_port, self.destination_port)
+        return Traffic(self.destination, self.source, self.protocol, *ports)
 
 
 @dataclass(frozen=True)

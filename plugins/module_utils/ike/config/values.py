@@ -282,7 +282,7 @@ def _in_range(value: int, text: str) -> int:
     return value
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1 << 16)
 def numeric(text: str) -> Address | None:
     """The address that a text spells; None if it spells none."""
     try:

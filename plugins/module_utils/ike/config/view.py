@@ -74,7 +74,7 @@ class Index:
         """The strings of a directive (``sa_index``, ``remote_index``, …), expanded."""
         return values(self._reader, block, name)
 
-    def find(self, section: str, name: str) -> Block | None:
+    def find(self, section: str, name: str | None) -> Block | None:
         return self._found.get((section, name))
 
     def names(self, section: str) -> list[str]:
