@@ -29,7 +29,7 @@ from .files import (
 )
 from .kernel_settings import PROC_SYS, apply_settings, wrong_settings
 from .manifest import DeployError, Manifest, load_manifest, save_manifest
-from .service import RELOAD, Run, act, effect_of, reload_daemon, service_actions, service_state
+from .service import HANDOVER, RELOAD, Run, act, effect_of, hand_over, reload_daemon, service_actions, service_state
 
 _WARNING = ": warning: "  # what `check` writes after the place
 _ORDER = {role: place for place, role in enumerate(ROLES)}
@@ -191,6 +191,8 @@ class Deployment:
         for action in outcome.service:
             if action == RELOAD:
                 outcome.tunnels = reload_daemon(self.target.control)
+            elif action == HANDOVER:
+                hand_over(self.target.control)
             else:
                 act(self.target.run, self.target.service, action)
         if self.manifest.pending:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,14 @@ Run = Callable[[Sequence[str]], "tuple[int, str, str]"]  # a command -> exit cod
 
 DAEMON_RELOAD = "daemon-reload"
 ENABLE = "enable"
+HANDOVER = "handover"
 RELOAD = "reload"
 RESTART = "restart"
 START = "start"
 
 _RELOAD_SECONDS = 30.0
+_HANDOVER_SECONDS = 60.0
+_POLL_SECONDS = 0.2
 _JOURNAL_LINES = "15"
 
 
@@ -49,9 +53,14 @@ def service_state(run: Run, service: str) -> ServiceState:
 
 
 def effect_of(roles: frozenset[str]) -> str:
-    """What a running daemon needs after files of these roles changed: ``restart``, ``reload`` or ""."""
-    if roles & {APPLICATION, UNIT}:
+    """What a running daemon needs after files of these roles changed: one of the actions, or "".
+
+    A new program takes over from the old one: only a new unit costs a restart, which ends the tunnels.
+    """
+    if UNIT in roles:
         return RESTART
+    if APPLICATION in roles:
+        return HANDOVER
     return RELOAD if roles & {CONFIGURATION, PSK} else ""
 
 
@@ -67,6 +76,8 @@ def service_actions(state: ServiceState, roles: frozenset[str], pending: Sequenc
         actions.append(START)
     elif RESTART in wanted:
         actions.append(RESTART)
+    elif HANDOVER in wanted:
+        actions.append(HANDOVER)
     elif RELOAD in wanted:
         actions.append(RELOAD)
     return tuple(actions)
@@ -92,6 +103,26 @@ def reload_daemon(control: Path) -> dict[str, list[str]]:
     if not answer.get("ok"):
         raise DeployError("reload: {}".format(answer.get("error", "the daemon gave no reason")))
     return answer["changes"]
+
+
+def hand_over(control: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    """Let the daemon become the program that was put in its place, and wait until that one answers.
+
+    SAs stay in the kernel meanwhile, so the tunnels do. Raises DeployError where nobody answers in time.
+    """
+    request, deadline = {"command": "restart"}, clock() + _HANDOVER_SECONDS
+    while True:
+        try:
+            answer = ask(str(control), request, _RELOAD_SECONDS)
+            if not answer.get("ok"):
+                raise DeployError("restart: {}".format(answer.get("error", "the daemon gave no reason")))
+            if request["command"] == "status":
+                return
+            request = {"command": "status"}
+        except (OSError, ValueError) as error:
+            if clock() > deadline:
+                raise DeployError("restart: no answer on {}: {}".format(control, error)) from error
+        time.sleep(_POLL_SECONDS)
 
 
 def _journal(run: Run, service: str) -> str:

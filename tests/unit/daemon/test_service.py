@@ -159,6 +159,29 @@ def test_reload_applies_the_difference_and_spares_the_rest(ends):
     assert osaka.status()["tunnels"][0]["state"] == "up"
 
 
+def test_restart_starts_the_program_anew_in_the_same_process(ends):
+    tokyo, osaka = (end.start() for end in ends)
+    tokyo.ctl("up", "net")
+    before = osaka.status()["tunnels"][0]["child_sas"]
+    assert tokyo.ctl("restart").returncode == 0
+    end = time.monotonic() + 60
+    while tokyo.log.read_text().count("ready:") < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert tokyo.log.read_text().count("ready:") == 2
+    assert tokyo.process.poll() is None
+    assert tokyo.status()["tunnels"][0]["name"] == "net_out"
+    assert osaka.status()["tunnels"][0]["child_sas"][0]["spi_in"] == before[0]["spi_in"]
+
+
+def test_restart_with_a_broken_file_is_refused(ends):
+    tokyo = ends[0].start()
+    tokyo.write("policy")
+    answer = tokyo.ctl("restart")
+    assert answer.returncode == 1
+    assert "{}:".format(tokyo.file) in answer.stderr
+    assert tokyo.status()["tunnels"]
+
+
 def test_garbage_is_dropped_counted_and_logged_once(ends):
     tokyo = ends[0].start()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rude:

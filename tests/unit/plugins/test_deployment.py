@@ -55,7 +55,7 @@ def test_what_differs_is_asked_for_and_nothing_else(host):
 @pytest.mark.parametrize(
     ("role", "commands"),
     [
-        ("application", ["restart"]),
+        ("application", ["restart", "status"]),
         ("unit", ["daemon-reload", "restart"]),
         ("configuration", ["reload"]),
         ("psk", ["reload"]),
@@ -167,6 +167,13 @@ def test_a_reload_says_which_tunnels_changed(host):
     assert host.deploy(host.wanted(configuration=b"interface { ike };\n")).tunnels == {"changed": ["osaka"]}
 
 
+def test_a_new_program_takes_over_without_a_restart(host):
+    host.deploy()
+    outcome = host.deploy(host.wanted(application=b"program 2"))
+    assert outcome.service == ("handover",)
+    assert host.commands == ["restart", "status"]
+
+
 def test_a_refused_reload_is_reported_and_done_again_by_the_next_run(host):
     host.deploy()
     host.control.answer = {"ok": False, "error": "210.11.11.11 port 500: Address in use"}
@@ -188,7 +195,7 @@ def test_what_an_interrupted_run_left_undone_is_done_by_the_next(host):
         return original(command)
 
     host.target = replace(host.target, run=cut_off)
-    changed = host.wanted(application=b"program 2")
+    changed = host.wanted(unit=b"unit 2")
     with pytest.raises(KeyboardInterrupt):
         host.deploy(changed)
     host.target = replace(host.target, run=original)

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--wait", type=float, default=40, metavar="SECONDS", help="at most (%(default)s)")
     reload = actions.add_parser("reload", help="read the configuration anew and apply what differs")
     reload.add_argument("--dry-run", action="store_true", help="only say what would change")
+    actions.add_parser("restart", help="start the program anew; tunnels stay up")
     debug = actions.add_parser("debug", help="set the debug level; 0 is none")
     debug.add_argument("level", type=lambda text: int(text, 0), metavar="LEVEL")
 

@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         daemon = Daemon(options, open_kernel(arguments.kernel))
         if not arguments.foreground:
             _go_to_background()
-        asyncio.run(daemon.run())
+        if asyncio.run(daemon.run()):
+            _start_anew()
     except ConfigurationError as error:
         for problem in error.problems:
             complain(str(problem))
@@ -78,6 +79,12 @@ def _log_to_stderr(level: int) -> None:
     logger = logging.getLogger("ike")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
+
+
+def _start_anew() -> None:
+    """Become the program that now lies where this one was started from. The process keeps its id."""
+    command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+    os.execv(sys.executable, [os.fsdecode(word) for word in command])
 
 
 def _go_to_background() -> None:

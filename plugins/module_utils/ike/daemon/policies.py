@@ -4,7 +4,7 @@
 """spmd's job: the configuration's policies in the kernel, each bound to its own SAs by a request id.
 
 Every tunnel gets a reqid that depends on its name alone, so that a restarted daemon finds its own policies and SAs
-again. The reqids of this range are ours: a policy of the range that the configuration doesn't name is stale.
+again. The reqids of the kernel's range are ours: a policy with one that the configuration doesn't name is stale.
 """
 
 from __future__ import annotations
@@ -18,26 +18,23 @@ from ..kernel.base import Kernel, KernelError
 from ..policy.sa import Policy
 from ..policy.spd import Resolve, spd_entries
 
-REQID_FIRST = 0x54410000
-_REQID_COUNT = 0x10000
+
+class TooManyTunnels(Exception):
+    """More tunnels than the kernel has request ids for."""
 
 
-def ours(reqid: int) -> bool:
-    """Whether a reqid is one that this daemon gives out."""
-    return REQID_FIRST <= reqid < REQID_FIRST + _REQID_COUNT
-
-
-def numbered(configuration: Effective) -> Effective:
+def numbered(configuration: Effective, reqids: range) -> Effective:
     """The configuration with a reqid for every tunnel that has none of its own (``reqid`` of its selector).
 
     Both directions of a tunnel share one. Names that collide take the next free number, in the file's order.
+    Raises TooManyTunnels where the kernel's ``reqids`` don't suffice.
     """
-    taken: set[int] = set()
+    taken = {tunnel.reqid for tunnel in configuration.tunnels}
     by_name: dict[str, int] = {}
 
     def number(tunnel: Tunnel) -> Tunnel:
         if not tunnel.reqid and tunnel.name not in by_name:
-            by_name[tunnel.name] = _free_reqid(tunnel.name, taken)
+            by_name[tunnel.name] = _free_reqid(tunnel.name, reqids, taken)
         return replace(tunnel, reqid=tunnel.reqid or by_name[tunnel.name])
 
     tunnels = tuple(number(tunnel) for tunnel in configuration.tunnels)
@@ -46,12 +43,13 @@ def numbered(configuration: Effective) -> Effective:
     return replace(configuration, tunnels=tunnels, inbound=inbound)
 
 
-def _free_reqid(name: str, taken: set[int]) -> int:
-    offset = zlib.crc32(name.encode()) % _REQID_COUNT
-    while offset in taken:
-        offset = (offset + 1) % _REQID_COUNT
-    taken.add(offset)
-    return REQID_FIRST + offset
+def _free_reqid(name: str, reqids: range, taken: set[int]) -> int:
+    first = zlib.crc32(name.encode()) % len(reqids)
+    for reqid in (*reqids[first:], *reqids[:first]):
+        if reqid not in taken:
+            taken.add(reqid)
+            return reqid
+    raise TooManyTunnels("more than {} tunnels: this kernel can't tell them apart".format(len(reqids)))
 
 
 class PolicyTable:
@@ -64,7 +62,7 @@ class PolicyTable:
 
     def apply(self, configuration: Effective, resolve: Resolve) -> None:
         """Make the kernel's policies those of the configuration: new ones first, so that nothing slips through."""
-        wanted = {_key(policy): policy for policy in spd_entries(configuration, resolve)}
+        wanted = {_key(policy): policy for policy in spd_entries(configuration, resolve, self._kernel.forwards)}
         for key, policy in wanted.items():
             if self._installed.get(key) != policy:
                 self._add(policy)
@@ -92,7 +90,7 @@ class PolicyTable:
             policy
             for policy in left
             if _key(policy) not in wanted
-            and (_key(policy) in known or any(ours(template.reqid) for template in policy.templates))
+            and (_key(policy) in known or any(one.reqid in self._kernel.reqids for one in policy.templates))
         ]
 
 

@@ -38,7 +38,7 @@ class ConfigurationError(Exception):
     """A configuration with errors; ``problems`` are all of them, each with file, line and column."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("{} problems".format(len(problems)))
+        super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
 
@@ -64,7 +64,7 @@ def read_configuration(file: str) -> Effective:
 
 
 class Daemon:
-    """One running iked. ``run`` returns when a signal asks it to stop."""
+    """One running iked. ``run`` returns when a signal asks it to stop, or when another program is to take its place."""
 
     def __init__(self, options: Options, kernel: Kernel) -> None:
         self._options = options
@@ -79,9 +79,13 @@ class Daemon:
         self._timer: asyncio.TimerHandle | None = None
         self._refill: asyncio.Handle | None = None
         self._stopped = asyncio.Event()
+        self._handing_over = False
 
-    async def run(self) -> None:
-        """Start, serve, stop. Policies come first: from then on nothing that they cover leaves in clear."""
+    async def run(self) -> bool:
+        """Start, serve, stop. Policies come first: from then on nothing that they cover leaves in clear.
+
+        True where the program is to be started anew: everything in the kernel then waits for the next run.
+        """
         self._loop = asyncio.get_running_loop()
         self._apply_policies()
         self._listen()
@@ -96,6 +100,7 @@ class Daemon:
         _notify_systemd("READY=1")
         await self._stopped.wait()
         self._stop()
+        return self._handing_over
 
     # Events
 
@@ -208,6 +213,7 @@ class Daemon:
             "down": self._down,
             "reload": self._reload_request,
             "debug": self._debug,
+            "restart": self._restart,
         }
         handler = commands.get(request["command"])
         if handler is None:
@@ -252,7 +258,7 @@ class Daemon:
         try:
             return {"changes": self._reload(bool(request.get("dry_run")))}
         except ConfigurationError as error:
-            raise RequestError("\n".join(map(str, error.problems))) from error
+            raise RequestError(str(error)) from error
         except sockets.ListenError as error:
             raise RequestError(str(error)) from error
 
@@ -261,6 +267,16 @@ class Daemon:
         if not isinstance(level, int) or not 0 <= level <= 255:
             raise RequestError("a debug level is a number from 0 to 255")
         LOGGER.setLevel(logging.DEBUG if level else logging.INFO)
+        return {}
+
+    async def _restart(self, request: dict) -> dict:
+        """Start the program anew, without the peers' noticing: for when its file was replaced."""
+        try:
+            read_configuration(self._options.file)
+        except ConfigurationError as error:
+            raise RequestError(str(error)) from error
+        self._handing_over = True
+        self._loop.call_soon(self._stopped.set)
         return {}
 
     # Ends
@@ -281,11 +297,13 @@ class Daemon:
             LOGGER.error("%s", error)
 
     def _stop(self) -> None:
-        LOGGER.info("stopping")
-        self._engine.close(self._loop.time())
-        self._settle()
+        """In good order: deletes go out, SAs leave the kernel. A handover leaves them to the next run."""
+        LOGGER.info("starting anew" if self._handing_over else "stopping")
         self._control.close()
-        if self._options.spd and not self._options.hold:
+        if not self._handing_over:
+            self._engine.close(self._loop.time())
+            self._settle()
+        if self._options.spd and not self._options.hold and not self._handing_over:
             self._policies.remove()
         for listener in self._listeners:
             listener.close()
