@@ -32,8 +32,8 @@ $(VENV)/.complete: tests/requirements.txt | packages
 # Where ansible-lint finds this checkout under its name as a collection.
 CHECKOUT := $(BUILD)/checkout
 
-.PHONY: test lint sanity unit
-test: lint sanity molecule unit  ## Run every check (what .ci/run calls)
+.PHONY: test lint sanity kernel unit
+test: lint sanity molecule kernel unit  ## Run every check (what .ci/run calls)
 
 lint: deps  ## ruff and ansible-lint (production profile)
 	@echo "== ruff"
@@ -51,6 +51,10 @@ lint: deps  ## ruff and ansible-lint (production profile)
 sanity: deps  ## ansible-test sanity on a copy of the collection
 	@echo "== ansible-test sanity"
 	python3 tests/sanity/run.py
+
+kernel: deps  ## Tests against a real kernel with ESP, in user-mode Linux
+	@echo "== kernel tests"
+	tests/kernel/run
 
 unit: deps  ## Unit tests
 	@echo "== unit tests"
