@@ -18,7 +18,7 @@ from ike.config.render import render
 REMOTES = 1000
 LIMIT_SECONDS = 1.0
 LIMIT_GROWTH = 2.6  # of the time, for twice the remotes: linear, with room for a busy machine
-RUNS = 3
+RUNS = 5
 
 PROFILE = Profile(
     version=2,

@@ -35,7 +35,7 @@ class Load:
 
     def __post_init__(self) -> None:
         kernel = NoneKernel()
-        self._configuration = policies.numbered(effective(load(self.file).configuration))
+        self._configuration = policies.numbered(effective(load(self.file).configuration), kernel.reqids)
         self._engine = Engine(self._configuration, Host(Rim(kernel).perform, lambda level, text: None))
         self._listeners = [sockets.Listener(ipaddress.ip_address("0.0.0.0"), port, kernel) for port in (500, 4500)]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from . import hints
 from .grammar import CONTEXTS, RACOON2, TOP, Rule, rule_of
 from .lexer import CLOSE, END, ILLEGAL, OPEN, QUOTED, SEMICOLON, WORD, Token, tokenize
-from .model import Block, Directive, Item, Node, Position, Word
+from .model import STRING, Block, Directive, Item, Node, Position, Word
 from .problem import Problems
 from .syntax import SYNTAX, Element, Sequence
 
@@ -97,7 +97,8 @@ class _Parser:
 
     def _statement(self, context: str, nodes: list[Node]) -> None:
         name = self._token
-        rule = CONTEXTS[context].get("") or (rule_of(context, name.text) if name.kind == WORD else None)
+        rules = CONTEXTS[context]
+        rule = (rules.get(name.text) if name.kind == WORD else None) or rules.get("")
         if rule is None:
             self._refuse_name(context, name)
         if rule.name:
@@ -127,7 +128,7 @@ class _Parser:
 
     def _block(self, rule: Rule, name: Token, nodes: list[Node]) -> None:
         position = name.at(self._file)
-        index = self._word(_INDEX, frozenset()) if rule.indexed else None
+        index = self._index() if rule.indexed else None
         if self._token.kind != OPEN:
             raise self._expected("{{ after {}".format(name.text))
         opened = self._take()
@@ -204,22 +205,24 @@ class _Parser:
 
     def _sequence(self, sequence: Sequence, words: frozenset[str], taken: list[Word], rule: Rule) -> None:
         for element in sequence:
-            if not element.group:
-                if not element.fits(self._token, words):
-                    raise self._unfit((sequence[sequence.index(element) :],), rule)
-                taken.append(self._word(element, words))
-            elif self._starts(element.group, words):
-                self._sequence(element.group, words, taken, rule)
+            if element.group:
+                if element.group[0].fits(self._token, words):
+                    self._sequence(element.group, words, taken, rule)
+            elif element.fits(self._token, words):
+                taken.append(self._word(element))
+            else:
+                raise self._unfit((sequence[sequence.index(element) :],), rule)
 
-    def _starts(self, group: Sequence, words: frozenset[str]) -> bool:
-        return group[0].fits(self._token, words)
+    def _index(self) -> Word:
+        if not _INDEX.fits(self._token, frozenset()):
+            raise self._expected(_INDEX.expected, hints.for_string(self._token))
+        return self._word(_INDEX)
 
-    def _word(self, element: Element, words: frozenset[str]) -> Word:
+    def _word(self, element: Element) -> Word:
+        """The token at hand, which fits the element."""
         token = self._token
-        if not element.fits(token, words):
-            raise self._expected(element.expected, hints.for_string(token))
         self._advance()
-        return Word(token.text, element.kind, Position(self._file, token.line, token.column))
+        return Word(token.text, element.kind, token.at(self._file))
 
     def _unfit(self, alternatives: tuple[Sequence, ...], rule: Rule) -> _Mismatch:
         words = self._words_of(rule)
@@ -280,10 +283,8 @@ class _Parser:
         return depth == 0 and token.column == 1 and token.kind == WORD and token.text in CONTEXTS[TOP]
 
 
-_INDEX = Element("STRING")
+_INDEX = Element("STRING", STRING)
 
 
 def _expectation(element: Element, words: frozenset[str]) -> str:
-    if element.name == "WORD":
-        return hints.one_of(words)
-    return element.expected
+    return hints.one_of(words) if element.name == "WORD" else element.expected

@@ -28,17 +28,14 @@ _EXPECTED = {
 
 
 class Element(NamedTuple):
-    """One place of a syntax: a class of words, a literal, or an optional group of further elements."""
+    """One place of a syntax: a class of words, a literal, or an optional group of further elements.
+
+    ``kind`` is that of the word which it takes.
+    """
 
     name: str
+    kind: str = ""
     group: tuple[Element, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """The kind of the word that this place takes."""
-        if self.name in ("STRING", "QUOTED", "NUMBER"):
-            return STRING
-        return MARK if self.name in (COMMA, DASH) else KEYWORD
 
     @property
     def expected(self) -> str:
@@ -76,10 +73,16 @@ def _compile(notation: str) -> tuple[Sequence, ...]:
             stack.append([])
         elif part == "]":
             group = tuple(stack.pop())
-            stack[-1].append(Element("", group))
+            stack[-1].append(Element("", group=group))
         else:
-            stack[-1].append(Element(part))
+            stack[-1].append(Element(part, _kind(part)))
     return (*alternatives, tuple(stack.pop()))
+
+
+def _kind(name: str) -> str:
+    if name in ("STRING", "QUOTED", "NUMBER"):
+        return STRING
+    return MARK if name in (COMMA, DASH) else KEYWORD
 
 
 SYNTAX = {argument: _compile(notation) for argument, notation in ARGUMENTS.items()}
