@@ -17,7 +17,8 @@ from lab.setkey import Association, read_associations, read_directions
 from lab.topology import Site
 from lab.wire import canaries, esp_spis, ping_command
 
-ALGORITHMS = {"2007": ("3des-cbc", "hmac-sha1")}  # what each profile's SAs look like in setkey -D
+# What each profile's SAs look like in setkey -D.
+ALGORITHMS = {"2007": ("3des-cbc", "hmac-sha1"), "ikev1-aes": ("aes-cbc", "hmac-sha256")}
 PINGS = 6
 SHOWN = 12  # packets of the capture that are printed
 NO_IKE = [Rule(f"no-ike-{port}", "drop", protocol=frames.UDP, port=port) for port in (IKE_PORT, NAT_T_PORT)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -52,15 +53,13 @@ class Internet:
         return self.capture_path.stat().st_size
 
     def start(self, machines: list[Machine]) -> bool:
-        """Start the process unless it runs; False if it did."""
-        if self.pid:
+        """Start the process; one of the same program with the same links is kept: then False."""
+        command = self._command(machines)
+        digest = _program_digest(command)
+        digest_path = self.directory / "internet.sha256"
+        if self.pid and digest_path.exists() and digest_path.read_text() == digest:
             return False
-        self.control_path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "lab.internet", "--pid-file", str(self.pid_path)]
-        command += ["--capture", str(self.capture_path), "--control", str(self.control_path)]
-        for machine in machines:
-            interface = f"{machine.site.next_hop}/{machine.site.outside.network.prefixlen}"
-            command += ["--link", f"{machine.site.name},{interface},{machine.outside_socket}"]
+        self.stop()
         with (self.directory / "internet.log").open("wb") as log:
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             subprocess.Popen(
@@ -71,6 +70,7 @@ class Internet:
             if time.monotonic() > deadline:
                 raise InternetError(f"the internet process doesn't start, see {self.directory / 'internet.log'}")
             time.sleep(0.05)
+        digest_path.write_text(digest)
         return True
 
     def stop(self) -> bool:
@@ -89,6 +89,14 @@ class Internet:
     def remove_rule(self, name: str) -> None:
         self._request({"command": "remove-rule", "name": name})
 
+    def _command(self, machines: list[Machine]) -> list[str]:
+        command = [sys.executable, "-m", "lab.internet", "--pid-file", str(self.pid_path)]
+        command += ["--capture", str(self.capture_path), "--control", str(self.control_path)]
+        for machine in machines:
+            interface = f"{machine.site.next_hop}/{machine.site.outside.network.prefixlen}"
+            command += ["--link", f"{machine.site.name},{interface},{machine.outside_socket}"]
+        return command
+
     def _request(self, request: dict) -> dict:
         with unix.connect(self.control_path, ANSWER_LIMIT) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
@@ -96,3 +104,9 @@ class Internet:
         if "error" in answer:
             raise InternetError(answer["error"])
         return answer
+
+
+def _program_digest(command: list[str]) -> str:
+    """A hash over the command and this package's source: a running process with another one is out of date."""
+    sources = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"\0".join([*map(os.fsencode, command), *sources])).hexdigest()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lab.internet import frames
 from lab.internet.frames import Arp, Packet, ethernet, icmp, ipv4, parse_ethernet
@@ -173,3 +175,10 @@ def test_rule_without_name_or_known_action_is_refused(fields):
 def test_rule_with_an_unknown_field_is_refused():
     with pytest.raises(RuleError, match="colour"):
         Rule.from_json({"name": "r", "action": "drop", "colour": "red"})
+
+
+@given(st.binary(max_size=120), st.sampled_from([b"", from_tokyo(b""), from_tokyo(ipv4(TOKYO, OSAKA, 17, b""))[:30]]))
+def test_no_frame_upsets_the_router(data, beginning):
+    router = Router((TOKYO_LINK, OSAKA_LINK), rules=[Rule("r", "drop", port=500)])
+    router.receive("tokyo", beginning + data)
+    assert sum(router.counters.values()) == 1
