@@ -5,6 +5,7 @@ Each case was run against upstream's own parser; the numbers tell them apart.
 
 import pytest
 
+from ike.config.checks.run import check
 from ike.config.effective import effective
 from ike.config.loader import load_text
 
@@ -137,6 +138,13 @@ def ids(cases):
 def test_accepted(case, dialect):
     loaded = load_text(case[1].encode(), "case", dialect)
     assert loaded.configuration is not None, [str(problem) for problem in loaded.problems]
+
+
+@pytest.mark.parametrize("case", ACCEPTED + DEVIATIONS, ids=ids(ACCEPTED + DEVIATIONS))
+def test_a_part_of_a_configuration_has_the_loaders_verdict(case):
+    problems = check(load_text(case[1].encode(), "case", "racoon2"))
+    assert [str(problem) for problem in problems if problem.is_error] == []
+    assert any("a part of a configuration" in problem.message for problem in problems)
 
 
 @pytest.mark.parametrize("dialect", ["racoon2", "tanuki"])

@@ -5,6 +5,8 @@
 
 In dialect racoon2 an error is what upstream's daemons refuse or crash on; in dialect tanuki, what our daemon can't
 run. Warnings are what works, and what an operator would rather know.
+
+A file that neither listens nor lets a remote negotiate is a part, there to be included: it gets the loader's verdict.
 """
 
 from __future__ import annotations
@@ -24,18 +26,37 @@ def check(loaded: Loaded, options: Options | None = None) -> list[Problem]:
 
     Works on what could be read of a broken configuration as well.
     """
+    if not loaded.tree.sections:
+        return sorted(loaded.problems)
     problems = Problems(loaded.tree.dialect)
     with without_collector():
-        _check(Subject(loaded.tree, problems, options or Options()))
+        subject = Subject(loaded.tree, problems, options or Options())
+        if _is_part(subject):
+            return sorted({*loaded.problems, *_part(subject)})
+        _check(subject)
     return sorted({problem.judged() for problem in loaded.problems + problems.found})
 
 
+def _is_part(subject: Subject) -> bool:
+    remotes = [*subject.blocks("remote"), *filter(None, [subject.default_remote])]
+    runs = any(remote.has("acceptable_kmp") for remote in remotes)
+    return not runs and not subject.blocks("interface")
+
+
+def _part(subject: Subject) -> list[Problem]:
+    subject.problems.warning(
+        subject.tree.sections[0].position,
+        "no interface and no acceptable_kmp: checked as a part of a configuration",
+        "what the daemons need to start is not looked at",
+    )
+    return subject.problems.found
+
+
 def _check(subject: Subject) -> None:
-    if subject.tree.sections:
-        check_interface(subject)
-        check_remotes(subject)
-        check_policies(subject)
-        check_traffic(subject)
-        check_keys(subject)
-        if subject.upstream:
-            check_upstream(subject)
+    check_interface(subject)
+    check_remotes(subject)
+    check_policies(subject)
+    check_traffic(subject)
+    check_keys(subject)
+    if subject.upstream:
+        check_upstream(subject)
