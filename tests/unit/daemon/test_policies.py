@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 
+import pytest
+
 from ike.config.effective import effective
 from ike.config.loader import load_text
 from ike.config.settings import Effective
-from ike.daemon.policies import PolicyTable, numbered, ours
+from ike.daemon.policies import PolicyTable, TooManyTunnels, numbered
 from ike.kernel.none import NoneKernel
+from ike.kernel.pfkey import PfkeyKernel
 
 TUNNEL = """
 selector {0}_out {{ direction outbound; src 10.1.0.0/24; dst {1}; policy_index {0}; }};
@@ -30,7 +33,7 @@ def configuration(**tunnels: str) -> Effective:
     """A configuration with a tunnel for each name and far network."""
     text = COMMON + "".join(TUNNEL.format(name, network) for name, network in tunnels.items())
     loaded = load_text(text.encode(), "test.conf")
-    return numbered(effective(loaded.configuration))
+    return numbered(effective(loaded.configuration), NoneKernel.reqids)
 
 
 def table(kernel: NoneKernel) -> PolicyTable:
@@ -47,7 +50,7 @@ def test_both_directions_and_forwarding_share_one_request_id():
     assert installed(kernel) == [("fwd", "osaka_in"), ("in", "osaka_in"), ("out", "osaka_out")]
     reqids = {template.reqid for state in kernel.list_policies() for template in state.policy.templates}
     assert len(reqids) == 1
-    assert ours(reqids.pop())
+    assert reqids.pop() in kernel.reqids
 
 
 def test_request_ids_depend_on_names_alone():
@@ -58,13 +61,37 @@ def test_request_ids_depend_on_names_alone():
     assert len(set(by_name.values())) == 2
 
 
-def test_names_that_collide_get_different_request_ids():
-    """crc32 collides modulo 65536 for some of these many names."""
+def many(count: int) -> Effective:
     one = configuration(osaka="10.2.0.0/24").tunnels[0]
-    many = Effective(tunnels=tuple(replace(one, name="t{}".format(number), reqid=0) for number in range(2000)))
-    reqids = [tunnel.reqid for tunnel in numbered(many).tunnels]
+    return Effective(tunnels=tuple(replace(one, name="t{}".format(number), reqid=0) for number in range(count)))
+
+
+@pytest.mark.parametrize("kernel", [NoneKernel, PfkeyKernel])
+def test_names_that_collide_get_different_request_ids(kernel):
+    """crc32 collides modulo the size of either range for some of these many names."""
+    reqids = [tunnel.reqid for tunnel in numbered(many(2000), kernel.reqids).tunnels]
     assert len(set(reqids)) == 2000
-    assert all(map(ours, reqids))
+    assert all(reqid in kernel.reqids for reqid in reqids)
+
+
+def test_a_reqid_that_the_configuration_names_is_given_to_no_other_tunnel():
+    wanted = many(2)
+    number = numbered(wanted, range(1, 3)).tunnels[1].reqid
+    named = replace(wanted, tunnels=(replace(wanted.tunnels[0], reqid=number), wanted.tunnels[1]))
+    assert {tunnel.reqid for tunnel in numbered(named, range(1, 3)).tunnels} == {1, 2}
+
+
+def test_more_tunnels_than_a_kernel_can_tell_apart_are_refused():
+    assert len(numbered(many(3), range(1, 4)).tunnels) == 3
+    with pytest.raises(TooManyTunnels, match="more than 3 tunnels"):
+        numbered(many(4), range(1, 4))
+
+
+def test_a_kernel_without_policies_for_forwarded_packets_gets_none():
+    kernel = NoneKernel()
+    kernel.forwards = False
+    table(kernel).apply(configuration(osaka="10.2.0.0/24"), lambda macro, family: None)
+    assert installed(kernel) == [("in", "osaka_in"), ("out", "osaka_out")]
 
 
 def test_a_tunnel_that_left_the_configuration_leaves_the_kernel_and_no_other():

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import subprocess
+from dataclasses import replace
 from typing import Any, Callable
 
 from ..config.psk import PskError, read_psk
@@ -54,10 +55,12 @@ class Rim:
         return self._kernel.allocate_spi(effect.peer, effect.local, effect.protocol, effect.reqid, effect.mode)
 
     def _install(self, effect: Install) -> None:
+        window = min(effect.association.replay_window, self._kernel.largest_window)
+        association = replace(effect.association, replay_window=window)
         if effect.inbound:
-            self._kernel.update_sa(effect.association)
+            self._kernel.update_sa(association)
         else:
-            self._kernel.add_sa(effect.association)
+            self._kernel.add_sa(association)
 
     def _remove(self, effect: Remove) -> None:
         for sa_id in effect.ids:

@@ -16,7 +16,7 @@ from typing import Any
 from .. import about
 from ..config.effective import effective
 from ..config.loader import load
-from ..config.problem import Problem
+from ..config.problem import ERROR, Problem
 from ..config.settings import Effective
 from ..exchange.effects import SourceAddress
 from ..exchange.engine import Engine
@@ -52,7 +52,7 @@ class Options:
     hold: bool = False
 
 
-def read_configuration(file: str) -> Effective:
+def read_configuration(file: str, reqids: range) -> Effective:
     """The configuration, ready to run. Raises ConfigurationError with every problem; warnings go to the log."""
     loaded = load(file)
     problems = [problem.judged() for problem in loaded.problems]
@@ -60,7 +60,10 @@ def read_configuration(file: str) -> Effective:
         raise ConfigurationError([problem for problem in problems if problem.is_error])
     for problem in problems:
         LOGGER.warning("%s", problem)
-    return policies.numbered(effective(loaded.configuration))
+    try:
+        return policies.numbered(effective(loaded.configuration), reqids)
+    except policies.TooManyTunnels as error:
+        raise ConfigurationError([Problem(file, 0, 0, ERROR, str(error))]) from error
 
 
 class Daemon:
@@ -70,7 +73,7 @@ class Daemon:
         self._options = options
         self._kernel = kernel
         self._rim = Rim(kernel)
-        self._configuration = read_configuration(options.file)
+        self._configuration = read_configuration(options.file, kernel.reqids)
         self._policies = policies.PolicyTable(kernel, LOGGER.warning)
         self._keys = KeyPool()
         self._engine = Engine(self._configuration, Host(self._rim.perform, LOGGER.log, key_pair=self._keys.take))
@@ -91,7 +94,7 @@ class Daemon:
         self._listen()
         self._loop.add_reader(self._kernel.fileno(), self._on_kernel)
         self._engine.adopt(
-            [state for state in self._kernel.list_sas() if policies.ours(state.reqid)], self._loop.time()
+            [state for state in self._kernel.list_sas() if state.reqid in self._kernel.reqids], self._loop.time()
         )
         await self._control.start()
         self._handle_signals()
@@ -193,7 +196,7 @@ class Daemon:
 
     def _reload(self, dry_run: bool = False) -> dict[str, list[str]]:
         """Apply the difference between the running configuration and the file's: the tunnels of each kind of change."""
-        configuration = read_configuration(self._options.file)
+        configuration = read_configuration(self._options.file, self._kernel.reqids)
         changes = self._engine.reconfigure(configuration, self._loop.time(), dry_run)
         if not dry_run:
             self._configuration = self._engine.configuration
@@ -272,7 +275,7 @@ class Daemon:
     async def _restart(self, request: dict) -> dict:
         """Start the program anew, without the peers' noticing: for when its file was replaced."""
         try:
-            read_configuration(self._options.file)
+            read_configuration(self._options.file, self._kernel.reqids)
         except ConfigurationError as error:
             raise RequestError(str(error)) from error
         self._handing_over = True

@@ -83,9 +83,17 @@ Event = Union[Acquire, Expire, EventsLost]
 
 
 class Kernel(ABC):
-    """A kernel's SAD and SPD. All methods raise :class:`KernelError` when the kernel refuses."""
+    """A kernel's SAD and SPD. All methods raise :class:`KernelError` when the kernel refuses.
+
+    ``reqids`` are the request ids that the daemon may give to its tunnels: those that this kernel can carry and that
+    nobody else is likely to use. ``forwards`` is whether forwarded packets meet policies of their own (``fwd``).
+    ``largest_window`` is the longest replay window that it can be asked for, in packets.
+    """
 
     name: str
+    reqids: range = range(0x54410000, 0x54420000)
+    forwards: bool = True
+    largest_window: int = 4096
 
     @abstractmethod
     def allocate_spi(

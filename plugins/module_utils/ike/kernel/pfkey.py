@@ -16,6 +16,7 @@ import socket as sockets
 from ..policy.sa import (
     AH,
     ESP,
+    FWD,
     IN,
     OUT,
     TUNNEL,
@@ -51,7 +52,14 @@ from .pfkey_messages import (
     build_message,
     parse_message,
 )
-from .pfkey_policy import build_policy, build_policy_id, build_socket_policy, parse_acquire, parse_policy
+from .pfkey_policy import (
+    IPSEC_MANUAL_REQID_MAX,
+    build_policy,
+    build_policy_id,
+    build_socket_policy,
+    parse_acquire,
+    parse_policy,
+)
 from .pfkey_sa import (
     UDP_ENCAP_ESPINUDP,
     Unspeakable,
@@ -138,9 +146,13 @@ class PfkeyKernel(Kernel):
     """The SAD and SPD behind PF_KEY."""
 
     name = "pfkey"
+    # The upper part of those that PF_KEY lets us choose: small numbers are what people give by hand.
+    reqids = range(0x1000, IPSEC_MANUAL_REQID_MAX + 1)
 
     def __init__(self) -> None:
         self._dialect = this_systems_dialect()
+        self.forwards = FWD in self._dialect.directions
+        self.largest_window = self._dialect.largest_window
         self._requests = PfkeySocket(self._dialect.family)
         self._events = PfkeySocket(self._dialect.family)
         for protocol in (ESP, AH):
