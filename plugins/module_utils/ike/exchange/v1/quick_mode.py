@@ -137,13 +137,8 @@ def responder(session: Session, message_id: int, message: Message) -> Exchange:
             *nat.original_addresses(session, tunnel),
             *_responder_lifetime(suite, accepted, inbound.spi),
         ]
-        message = yield Reply(
-            _authenticated(lambda chain: keys.hash_2(message_id, nonce_i, chain), payloads),
-            encrypted=True,
-            insist=True,
-            expect=rules.QUICK_END,
-        )
-        _verify(message, keys.hash_3(message_id, nonce_i, nonce.data))
+        payloads = _authenticated(lambda chain: keys.hash_2(message_id, nonce_i, chain), payloads)
+        yield from _await_proof(session, inbound, payloads, keys.hash_3(message_id, nonce_i, nonce.data))
     except Exception:
         yield Remove((inbound,))
         raise
@@ -155,6 +150,16 @@ def _commit(session: Session, message_id: int, proof: Hash) -> Exchange:
     message = yield Request([proof], encrypted=True, expect=rules.CONNECTED)
     if message is not None:  # else it said so in an informational exchange
         _verify(message, session.keys.hash_1(message_id, _behind_hash(message)))
+
+
+def _await_proof(session: Session, inbound: SaId, payloads: list[AnyPayload], expected: bytes) -> Exchange:
+    """Answer, and wait for the last message. Where it fails to come the peer may believe in a child that isn't."""
+    try:
+        message = yield Reply(payloads, encrypted=True, insist=True, expect=rules.QUICK_END)
+        _verify(message, expected)
+    except Exception:
+        session.delete(inbound)
+        raise
 
 
 def _complete(session: Session, child: ChildSa, outbound: SecurityAssociation) -> Exchange:

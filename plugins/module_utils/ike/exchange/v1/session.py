@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config.settings import IkeSettings, Remote, Tunnel
 from ...crypto.v1_keys import Phase1Keys
-from ...policy.sa import TrafficSelector
+from ...policy.sa import ESP, SaId, TrafficSelector
 from ...policy.v1_proposals import Phase1Suite
 from ...policy.v1_selectors import configured, host_traffic
 from ...wire.cursor import WireError
@@ -102,6 +102,13 @@ class Session:
     def tunnels(self) -> list[Tunnel]:
         return self.engine.tunnels_of(self.remote)
 
+    def children(self) -> list[ChildSa]:
+        """What the peer holds with us: in IKEv1 children outlive the ISAKMP SA that made them."""
+        return self.engine.children_of(self.remote)
+
+    def owns(self, child: ChildSa) -> bool:
+        return child.tunnel.remote == self.remote.name
+
     def first_contact(self) -> bool:
         return self.engine.first_contact(self)
 
@@ -187,12 +194,14 @@ class Session:
 
     def delete_children(self, children: list[ChildSa]) -> None:
         """Tell the peer that these children are gone."""
-        by_protocol: dict[int, list[bytes]] = {}
         for child in children:
-            protocol = Protocol.V1_ESP if child.protocol == "esp" else Protocol.V1_AH
-            by_protocol.setdefault(protocol, []).append(child.spi_in.to_bytes(4, "big"))
-        for protocol, spis in by_protocol.items():
-            self.inform([Delete(protocol, tuple(spis))])
+            self.delete(child.inbound)
+
+    def delete(self, inbound: SaId) -> None:
+        """Tell the peer that we no longer receive on an SA."""
+        if self.state == ESTABLISHED:
+            protocol = Protocol.V1_ESP if inbound.protocol == ESP else Protocol.V1_AH
+            self.inform([Delete(protocol, (inbound.spi.to_bytes(4, "big"),))])
 
     def close(self, reason: str) -> None:
         """End the session, and say so to the peer where it can understand us."""
