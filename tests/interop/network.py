@@ -1,0 +1,123 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sites in network namespaces, and the internet between them, which translates private addresses to its own.
+
+                   tokyo (ours)       osaka (strongSwan)   nara (Libreswan)
+public             210.11.11.11       210.22.22.22         210.33.33.33
+                   2001:db8:11::11    2001:db8:22::22      2001:db8:33::33
+behind NAT         10.11.0.2          10.22.0.2            10.33.0.2
+LAN                192.168.10.0/24    192.168.20.0/24      192.168.30.0/24
+                   fd00:10::/64       fd00:20::/64         fd00:30::/64
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+INTERNET = "internet"
+
+
+def run(*command: str) -> str:
+    """A command's output. A failure shows what the command said."""
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RuntimeError("{}: {}".format(" ".join(command), done.stdout.strip()))
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Site:
+    """A gateway in its namespace: its public addresses and its LAN, for both families."""
+
+    name: str
+    number: int  # of its public network
+    lan_number: int
+
+    def address(self, family: int = 4) -> str:
+        return ("210.{0}.{0}.{0}" if family == 4 else "2001:db8:{0}::{0}").format(self.number)
+
+    def private(self) -> str:
+        """The address that the internet translates."""
+        return "10.{}.0.2".format(self.number)
+
+    def router(self, family: int = 4) -> str:
+        """The internet's address on the site's link: what others behind NAT look like from here."""
+        return ("210.{0}.{0}.1" if family == 4 else "2001:db8:{0}::1").format(self.number)
+
+    def lan(self, family: int = 4) -> str:
+        return ("192.168.{}.0/24" if family == 4 else "fd00:{}::/64").format(self.lan_number)
+
+    def host(self, family: int = 4) -> str:
+        """An address in the LAN, the gateway's own."""
+        return ("192.168.{}.1" if family == 4 else "fd00:{}::1").format(self.lan_number)
+
+    def inside(self, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", self.name, *command]
+
+    def run(self, *command: str) -> str:
+        return run(*self.inside(*command))
+
+    def pings(self, target: str, source: str = "") -> bool:
+        """Whether pings come back."""
+        command = ["ping", "-q", "-i", "0.05", "-W", "2", "-c", "2", *(["-I", source] if source else []), target]
+        return subprocess.run(self.inside(*command), check=False, stdout=subprocess.DEVNULL).returncode == 0
+
+
+TOKYO = Site("tokyo", 11, 10)
+OSAKA = Site("osaka", 22, 20)
+NARA = Site("nara", 33, 30)
+SITES = (TOKYO, OSAKA, NARA)
+
+
+def build() -> None:
+    """Make the namespaces; the machine that they live in takes them with it."""
+    run("ip", "netns", "add", INTERNET)
+    for site in SITES:
+        _add(site)
+    for switch in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
+        run("ip", "netns", "exec", INTERNET, "sh", "-c", "echo 1 >/proc/sys/" + switch)
+    masquerade = "iptables -t nat -A POSTROUTING -s 10.0.0.0/8 -j MASQUERADE"
+    run("ip", "netns", "exec", INTERNET, "xtables-legacy-multi", *masquerade.split())
+
+
+def _add(site: Site) -> None:
+    run("ip", "netns", "add", site.name)
+    run("ip", "link", "add", "wan", "netns", site.name, "type", "veth", "peer", site.name, "netns", INTERNET)
+    for command in (
+        "link set {} up".format(site.name),
+        "address add {}/24 dev {}".format(site.router(), site.name),
+        "address add {}/64 dev {} nodad".format(site.router(6), site.name),
+        "address add 10.{}.0.1/24 dev {}".format(site.number, site.name),
+    ):
+        run("ip", "-n", INTERNET, *command.split())
+    for command in (
+        "link set lo up",
+        "link set wan up",
+        "address add {}/24 dev wan".format(site.address()),
+        "address add {}/24 dev wan".format(site.private()),
+        "address add {}/64 dev wan nodad".format(site.address(6)),
+        "address add {}/24 dev lo".format(site.host()),
+        "address add {}/64 dev lo nodad".format(site.host(6)),
+        "-4 route add default via {}".format(site.router()),
+        "-6 route add default via {}".format(site.router(6)),
+    ):
+        run("ip", "-n", site.name, *command.split())
+
+
+def kernel_sas(site: Site) -> set[str]:
+    """The SAs of a site's kernel, each as one line: SPI, mode, algorithms with keys. No addresses: NAT changes them."""
+    sas: list[list[str]] = []
+    for line in site.run("ip", "xfrm", "state").splitlines():
+        words = line.split()
+        if words[0] == "proto":
+            sas.append(["spi", words[words.index("spi") + 1], "mode", words[words.index("mode") + 1]])
+        elif words[0] in ("auth", "auth-trunc", "enc", "aead"):
+            sas[-1] += words
+    return {" ".join(sa) for sa in sas}
+
+
+def modprobe(*modules: str) -> None:
+    run(Path("/proc/sys/kernel/modprobe").read_text().strip(), "-a", *modules)
