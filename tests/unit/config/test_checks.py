@@ -112,6 +112,8 @@ MISTAKES = [
     ("blank", V2, "racoon2", "selector site_b_out", 'selector "site b out"', "error", "has a blank"),
     ("empty variable", V2, "racoon2", "setval {", 'setval { NONE "";', "error", "using it makes racoon2 abort"),
     ("default", V1, "racoon2", "$", "default { remote { ikev1 { dpd on; }; }; };", "error", "iked refuses to start"),
+    ("not inherited", V1, "both", "$", 'default { remote { ikev1 { pre_shared_key "/x"; }; }; };', "warning", "pre_shared_key is not inherited"),
+    ("default policy", V2, "racoon2", r"ipsec_level require;([\s\S]*)$", r"\1 default { policy { ipsec_level require; }; };", "error", "has no ipsec_level"),
     ("default sa", V2, "racoon2", "$", "default { sa { esp_enc_alg aes128_cbc; }; };", "warning", "default sa"),
 ]  # fmt: skip
 
@@ -143,6 +145,11 @@ def test_all_problems_at_once_in_the_order_of_the_file(keys):
     assert len(problems) == len(expected)
     for problem, text in zip(problems, expected):
         assert text in str(problem)
+
+
+def test_a_policy_of_ours_may_inherit(keys):
+    text = text_of(V2, keys).replace("ipsec_level require;", "") + "default { policy { ipsec_level require; }; };"
+    assert problems_of(text, "tanuki") == []
 
 
 # ---- Key files ------------------------------------------------------------------------------------------------------

@@ -52,6 +52,31 @@ remote b { ikev1 { times_per_send two; }; };
     assert [section.label for section in loaded.tree.sections] == ["remote a", "policy p", "remote b"]
 
 
+UNUSED = [
+    ('remote r { kink { my_principal "a@B"; use_coa on; }; };', "tanuki", ["kink has no effect here"]),
+    ("remote r { ikev2 { mobility_role mobile; use_coa on; }; };", "tanuki", ["mobility_role has", "use_coa has"]),
+    ("remote r { ikev2 { request { ip4; }; }; };", "tanuki", ["request has no effect here"]),
+    ("addresspool a { 10.0.0.1 - 10.0.0.9; };", "tanuki", ["addresspool has no effect here"]),
+    ('remote r { kink { my_principal "a@B"; }; };', "racoon2", []),
+    (
+        "remote r { ikev1 { logmode debug; }; ikev2 { logmode debug; }; };",
+        "racoon2",
+        ["racoon2 ignores logmode in ikev1"],
+    ),
+    ("remote r { ikev2 { proposal_check exact; }; };", "racoon2", ["racoon2 ignores proposal_check in ikev2"]),
+    ("interface { spmd { unix /run/spmif; }; spmd_password /p; kink { MY_IP; }; };", "tanuki", []),
+]
+
+
+@pytest.mark.parametrize("text, dialect, expected", UNUSED)
+def test_what_nobody_acts_on_is_named_and_never_refused(text, dialect, expected):
+    loaded = load_text(text.encode(), "site.conf", dialect)
+    assert loaded.configuration is not None
+    assert len(loaded.problems) == len(expected)
+    for problem, words in zip(loaded.problems, expected):
+        assert (problem.severity, words in problem.message) == ("warning", True)
+
+
 def test_an_unclosed_block_costs_no_other_section():
     text = b"remote a { ikev1 { passive on; };\n\nselector s { policy_index p; };\npolicy p { action none; };\n"
     loaded = load_text(text, "site.conf", "racoon2")

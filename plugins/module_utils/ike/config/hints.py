@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from .grammar import CONTEXTS, RESERVED, TANUKI, TOP, WORD_CLASSES, Rule, contexts_of
 from .lexer import CLOSE, END, ILLEGAL, OPEN, QUOTED, WORD, Token
@@ -13,6 +14,7 @@ from .lexer import CLOSE, END, ILLEGAL, OPEN, QUOTED, WORD, Token
 MAX_GUESS = 64  # longer words are not compared with the known ones
 MAX_SHOWN = 40
 
+_NUMBER_AND_UNIT = re.compile(r"([0-9]+)([A-Za-z]+)\Z")
 _CHARACTERS = {
     "\r": "a carriage return without line feed",
     "\f": "a form feed",
@@ -105,9 +107,9 @@ def for_surplus(name: str, token: Token) -> str:
 def _for_number(token: Token, rule: Rule) -> str:
     if "$" in token.text:
         return "numbers are read before variables are known: write the number itself"
-    digits = token.text.rstrip("BGKMabcdefhiknorstuy")
-    if token.kind == WORD and digits.isdigit() and digits != token.text:
-        return "write a blank between number and unit: {} {}".format(digits, token.text[len(digits) :])
+    glued = _NUMBER_AND_UNIT.match(token.text)
+    if glued is not None and rule.argument != "number":
+        return "write a blank between number and unit: {} {}".format(*glued.groups())
     if token.text == "infinite":
         return "infinite stands only for times and sizes"
     return ""

@@ -25,6 +25,7 @@ class _Policies:
     def __init__(self, subject: Subject):
         self._subject = subject
         self._problems = subject.problems
+        self._default = subject.default_policy
         self._seen: set[tuple[int, str]] = set()
 
     def check(self) -> None:
@@ -34,56 +35,68 @@ class _Policies:
                     self._policy(policy)
 
     def _policy(self, policy: Block) -> None:
-        action = self._subject.value(policy, "action")
+        action = self._value(policy, "action")
         if action == "auto_ipsec":
             self._auto(policy)
         elif action == "static_ipsec":
             self._problems.error(
                 self._subject.place(policy, "action"), "static_ipsec is not supported", "upstream rejects it as well"
             )
-        elif self._subject.missing(policy, "action"):
+        elif self._lacks(policy, "action"):
             self._problems.error(policy.position, "{} has no action".format(policy.label))
 
     def _auto(self, policy: Block) -> None:
         subject = self._subject
-        for name in ("remote_index", "ipsec_mode", "ipsec_level", "ipsec_index"):
+        for name in ("remote_index", "ipsec_index"):
             if subject.missing(policy, name):
                 self._problems.error(policy.position, "{} has no {}".format(policy.label, name))
-        self._ends(policy)
-        self._level(policy)
+        for name in ("ipsec_mode", "ipsec_level"):
+            if self._lacks(policy, name):
+                self._problems.error(policy.position, "{} has no {}".format(policy.label, name))
         if len(subject.values(policy, "ipsec_index")) > 1:
             self._problems.warning(
                 subject.place(policy, "ipsec_index"), "of several ipsec_index the first one counts", "use exactly one"
             )
-        protocols = [name for name in subject.acceptable(subject.value(policy, "remote_index", "")) if name in _IKE]
-        for ipsec in self._subject.targets(policy, "ipsec_index", "ipsec")[:1]:
-            self._ipsec(ipsec, protocols)
+        acceptable = subject.acceptable(subject.value(policy, "remote_index", ""))
+        self._ends(policy, acceptable)
+        self._level(policy, acceptable)
+        for ipsec in subject.targets(policy, "ipsec_index", "ipsec")[:1]:
+            self._ipsec(ipsec, [name for name in acceptable if name in _IKE])
 
-    def _ends(self, policy: Block) -> None:
-        subject = self._subject
-        tunnel = subject.value(policy, "ipsec_mode") == "tunnel"
-        version1 = IKEV1 in subject.acceptable(subject.value(policy, "remote_index", ""))
+    def _ends(self, policy: Block, acceptable: tuple[str, ...]) -> None:
+        tunnel = self._value(policy, "ipsec_mode") == "tunnel"
+        needed = tunnel or (self._subject.upstream and IKEV1 in acceptable)
         for name in ("my_sa_ipaddr", "peers_sa_ipaddr"):
-            end: Place | None = subject.value(policy, name)
-            if end is None and (tunnel or (version1 and subject.upstream)) and subject.missing(policy, name):
+            end: Place | None = self._value(policy, name)
+            if end is None and needed and self._lacks(policy, name):
                 hint = "" if tunnel else "without it upstream's iked crashes after quick mode"
                 self._problems.error(policy.position, "{} has no {}".format(policy.label, name), hint)
             elif end is not None and end.address is None and not end.macro:
                 self._problems.error(
-                    subject.place(policy, name), "{} is no address".format(end.name), "a host name is not resolved here"
+                    self._subject.place(policy, name),
+                    "{} is no address".format(end.name),
+                    "a host name is not resolved here",
                 )
 
-    def _level(self, policy: Block) -> None:
-        subject = self._subject
-        level = subject.value(policy, "ipsec_level")
-        place = subject.place(policy, "ipsec_level")
+    def _level(self, policy: Block, acceptable: tuple[str, ...]) -> None:
+        level = self._value(policy, "ipsec_level")
+        place = self._subject.place(policy, "ipsec_level")
         if level == "unique":
-            if subject.upstream and IKEV1 in subject.acceptable(subject.value(policy, "remote_index", "")):
+            if self._subject.upstream and IKEV1 in acceptable:
                 self._problems.error(place, "level unique never works with IKEv1", "no SA ever matches: use require")
             else:
                 self._problems.warning(place, "level unique counts as require unless the selector has a reqid")
         elif level == "use":
             self._problems.warning(place, "level use lets traffic pass in clear", "use require")
+
+    def _value(self, policy: Block, name: str) -> object:
+        """A policy's own value; ours may come from default, upstream's daemons read the policy alone."""
+        own = self._subject.value(policy, name)
+        return own if own is not None or self._subject.upstream else self._subject.value(self._default, name)
+
+    def _lacks(self, policy: Block, name: str) -> bool:
+        inherited = None if self._subject.upstream else self._default
+        return self._subject.missing(policy, name) and self._subject.missing(inherited, name)
 
     # ---- SAs --------------------------------------------------------------------------------------------------------
 

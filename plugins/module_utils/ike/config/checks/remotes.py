@@ -91,12 +91,24 @@ def _check_default(subject: Subject) -> None:
         block = view.inner(subject.default_remote, protocol)
         if block is not None:
             _check_lists(subject, block, used=True)
+            _check_uninherited(subject, block)
     for name in ("kmp_enc_alg", "kmp_hash_alg", "kmp_dh_group") if subject.upstream and default is not None else ():
         if subject.missing(default, name):
             subject.problems.error(
                 default.position,
                 "default ikev1 has no {}: iked refuses to start".format(name),
                 "complete it or leave it out",
+            )
+
+
+def _check_uninherited(subject: Subject, block: Block) -> None:
+    """What stands in default and yet serves no remote."""
+    for node in block.body:
+        if block.name in rule_of(block.name, node.name).own:
+            subject.problems.warning(
+                node.position,
+                "{} is not inherited from default".format(node.name),
+                "it serves only peers that no remote matches",
             )
 
 

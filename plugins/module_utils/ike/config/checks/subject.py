@@ -42,6 +42,7 @@ class Subject:
         self.effective = effective(tree)
         self.default = view.first(tree, "default")
         self.default_remote = view.inner(self.default, "remote")
+        self.default_policy = view.inner(self.default, "policy")
         self.default_sa = view.inner(self.default, "sa")
         self.local_addresses = _local_addresses(self.effective)
         self._remotes: dict[str, Remote] = {}
