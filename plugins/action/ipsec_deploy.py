@@ -58,6 +58,8 @@ class ActionModule(ActionBase):
             files = self._files(plan, ends, arguments)
         except (InventoryError, PskStoreError) as error:
             raise AnsibleActionFail(str(error)) from error
+        except OSError as error:
+            raise AnsibleActionFail("the key store: {}".format(error)) from error
         for warning in warnings(ends):
             self._display.warning(warning)
         result = self._deploy(files, ends, arguments)
