@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Union
 
 from .model import Position
@@ -208,4 +209,8 @@ class Effective:
 
     def remote(self, name: str) -> Remote | None:
         """The first remote of this index, as upstream looks it up."""
-        return next((remote for remote in self.remotes if remote.name == name), None)
+        return self._remotes_by_name.get(name)
+
+    @cached_property
+    def _remotes_by_name(self) -> dict[str, Remote]:
+        return {remote.name: remote for remote in reversed(self.remotes)}

@@ -45,9 +45,6 @@ class Subject:
         self.default_policy = view.inner(self.default, "policy")
         self.default_sa = view.inner(self.default, "sa")
         self.local_addresses = _local_addresses(self.effective)
-        self._remotes: dict[str, Remote] = {}
-        for remote in self.effective.remotes:
-            self._remotes.setdefault(remote.name, remote)
 
     @property
     def upstream(self) -> bool:
@@ -88,12 +85,8 @@ class Subject:
 
     def acceptable(self, remote_name: str) -> tuple[str, ...]:
         """The protocols that a remote may use; IKEv2 where nothing says so, as upstream initiates it then."""
-        remote = self.effective_remote(remote_name)
+        remote = self.effective.remote(remote_name)
         return (remote.acceptable if remote is not None else ()) or (IKEV2,)
-
-    def effective_remote(self, name: str) -> Remote | None:
-        """The first remote of this index."""
-        return self._remotes.get(name)
 
     def missing(self, block: Block | None, *names: str) -> bool:
         """Whether a block surely says none of these: nothing of it was unreadable."""
