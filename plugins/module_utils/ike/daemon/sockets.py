@@ -6,24 +6,23 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..config.settings import LOCAL_MACROS, Listen
 from ..exchange.host import NAT_KEEPALIVE
 from ..exchange.path import IKE_PORT, NAT_PORT, Path
-from ..kernel.base import Kernel
+from ..kernel.base import Kernel, KernelError
 from ..policy.sa import Address
+from .socket_options import this_systems_options
+
+LOGGER = logging.getLogger("ike")
 
 MAX_DATAGRAM = 65535
 NON_ESP_MARKER = bytes(4)  # RFC 3948 2.2
 
-_IP_PKTINFO = 8  # linux/in.h; the socket module lacks both on the Pythons we serve
-_IP_FREEBIND = 15
-_IN_PKTINFO = struct.Struct("=I4s4s")
-_IN6_PKTINFO = struct.Struct("=16sI")
 _ANCILLARY = 256
 _BATCH = 64  # datagrams that one socket may bring before others get their turn
 
@@ -47,6 +46,7 @@ class Listener:
         self.address = address
         self.port = port
         self.marked = port == NAT_PORT
+        self._options = this_systems_options()
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -58,19 +58,25 @@ class Listener:
     def _set_up(self, kernel: Kernel, bypass: bool) -> None:
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self.address.version == 4:
-            # An address may come up after the daemon: on boot, or with a PPPoE session.
-            self.socket.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-            self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-        else:
+        if self.address.version == 6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self.socket.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        # An address may come up after the daemon: on boot, or with a PPPoE session.
+        self.socket.setsockopt(*self._options.bind_any[self.address.version], 1)
+        self.socket.setsockopt(*self._options.learn_address(self.address.version), 1)
         if bypass:
             kernel.bypass(self.socket)
         self.socket.bind((str(self.address), self.port))
         if self.marked:
+            self._encapsulate(kernel)
+
+    def _encapsulate(self, kernel: Kernel) -> None:
+        """Have ESP in UDP decapsulated. Not every kernel can over IPv6, where it's hardly ever needed."""
+        try:
             kernel.encapsulate_udp(self.socket)
+        except KernelError as error:
+            if self.address.version == 4:
+                raise
+            LOGGER.warning("%s port %d: no NAT traversal over IPv6: %s", self.address, self.port, error)
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -94,26 +100,16 @@ class Listener:
             yield Datagram(data, self._path(ancillary, peer))
 
     def _path(self, ancillary: list, peer: tuple) -> Path:
-        return Path(self._local_address(ancillary), ipaddress.ip_address(peer[0].partition("%")[0]), self.port, peer[1])
-
-    def _local_address(self, ancillary: list) -> Address:
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
-                return ipaddress.ip_address(_IN_PKTINFO.unpack_from(data)[2])
-            if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-                return ipaddress.ip_address(_IN6_PKTINFO.unpack_from(data)[0])
-        return self.address
+        local = self._options.arrived_at(ancillary) or self.address
+        return Path(local, ipaddress.ip_address(peer[0].partition("%")[0]), self.port, peer[1])
 
     def send(self, path: Path, data: bytes) -> None:
         """Send from the path's local address. Raises OSError."""
         if self.marked and data != NAT_KEEPALIVE:
             data = NON_ESP_MARKER + data
-        self.socket.sendmsg([data], [self._source(path.local)], 0, (str(path.peer), path.peer_port))
-
-    def _source(self, local: Address) -> tuple[int, int, bytes]:
-        if local.version == 4:
-            return socket.IPPROTO_IP, _IP_PKTINFO, _IN_PKTINFO.pack(0, local.packed, bytes(4))
-        return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _IN6_PKTINFO.pack(local.packed, 0)
+        # A socket that is bound to one address sends from it; FreeBSD refuses to be told so.
+        source = [self._options.send_from(path.local)] if self.address.is_unspecified else []
+        self.socket.sendmsg([data], source, 0, (str(path.peer), path.peer_port))
 
 
 def wanted(listen: tuple[Listen, ...]) -> list[tuple[Address, int]]:
