@@ -81,6 +81,16 @@ def test_spd(site):
     assert directions == ["out", "in", "fwd"]
 
 
+def test_spd_without_addresses(site):
+    site.write_text(site.read_text().replace('my_sa_ipaddr "${A_GW}"', "my_sa_ipaddr MY_IP"))
+    result = ike_check("-f", site, "--spd")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr.splitlines() == [
+        "selector site_b_out: no policy until its addresses are known",
+        "selector site_b_in: no policy until its addresses are known",
+    ]
+
+
 def test_pair(site, tmp_path):
     other = tmp_path / "b.conf"
     text = site.read_text()

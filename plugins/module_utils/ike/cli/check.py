@@ -85,8 +85,14 @@ def printable(text: str) -> str:
 
 
 def _print_spd(loaded: Loaded) -> None:
-    for policy in spd_entries(effective(loaded.configuration)):
+    meaning = effective(loaded.configuration)
+    policies = spd_entries(meaning)
+    for policy in policies:
         sys.stdout.write(format_policy(policy))
+    known = {policy.name for policy in policies}
+    for tunnel in meaning.tunnels + meaning.inbound:
+        if tunnel.install and tunnel.name not in known:
+            complain(printable("selector {}: no policy until its addresses are known".format(tunnel.name)))
 
 
 def _print_pair(loaded: list[Loaded], paths: list[str]) -> int:
