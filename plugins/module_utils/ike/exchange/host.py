@@ -12,10 +12,14 @@ from typing import Any, Callable
 
 from ..crypto.algorithms import Group
 from ..crypto.groups import KeyPair, generate
+from ..policy.sa import Address
 from .path import Path
 from .timers import Timers
 
 NAT_KEEPALIVE = b"\xff"  # RFC 3948 2.3
+
+_COMPLAINTS_INTERVAL = 60.0  # seconds
+_MAX_COMPLAINTS = 1000  # in an interval: a flood of bad datagrams fills no disk
 
 
 class Host:
@@ -40,6 +44,8 @@ class Host:
         self.now = 0.0
         self.outbox: deque[tuple[Path, bytes]] = deque()
         self.counters: Counter[str] = Counter()
+        self._complaints: set[tuple[Address, str]] = set()
+        self._complaints_end = 0.0
 
     def send(self, path: Path, datagram: bytes) -> None:
         self.counters["sent"] += 1
@@ -47,6 +53,15 @@ class Host:
 
     def count(self, name: str) -> None:
         self.counters[name] += 1
+
+    def complain(self, peer: Address, text: str) -> None:
+        """A line that anybody can cause: once a minute for each address and text, and not too many of them."""
+        if self.now >= self._complaints_end:
+            self._complaints.clear()
+            self._complaints_end = self.now + _COMPLAINTS_INTERVAL
+        if len(self._complaints) < _MAX_COMPLAINTS and (peer, text) not in self._complaints:
+            self._complaints.add((peer, text))
+            self.warning(text)
 
     def info(self, text: str) -> None:
         self.notice(logging.INFO, text)

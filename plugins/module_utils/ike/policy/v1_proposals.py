@@ -94,7 +94,7 @@ class Phase2Suite:
             "protocol": self.protocol,
             "encryption": keyword_of(self.cipher, self.bits) if self.cipher else "none",
             "integrity": self.integrity.name if self.integrity else "none",
-            "mode": self.mode,
+            "mode": self.mode + (" in UDP" if self.udp else ""),
             "pfs": self.group.name if self.group else "off",
         }
 

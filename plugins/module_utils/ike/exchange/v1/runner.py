@@ -169,8 +169,9 @@ class Exchange:
             return
         self.finished = True
         self._cancel()
-        self._timer = self.session.timers.at(self.session.now + _LINGER, self._forget)
         self.session.exchange_failed(self, error)
+        if not self.session.closed:
+            self._timer = self.session.timers.at(self.session.now + _LINGER, self._forget)
 
     def _forget(self, now: float) -> None:
         self.session.forget_exchange(self)

@@ -35,6 +35,7 @@ CLOSED = "closed"
 
 _PHASE1 = 0  # the message id of phase 1
 _MAX_MESSAGE_IDS = 10000  # remembered against replays; a session that used so many is replaced
+_MAX_FAILURES = 3  # quick modes in a row
 _SOFT = 0.85  # of the lifetime: when the initiator makes the next ISAKMP SA
 _SOFT_JITTER = 0.05
 
@@ -74,6 +75,7 @@ class Session:
         self._complaints: set[str] = set()
         self._fragments = fragments.Reassembly()
         self._fragment_id = 0
+        self._failures = 0
 
     # What exchanges ask for
 
@@ -88,6 +90,10 @@ class Session:
     @property
     def id(self) -> str:
         return (self.spi_i if self.initiator else self.spi_r).hex()
+
+    @property
+    def closed(self) -> bool:
+        return self.state == CLOSED
 
     @property
     def behind_nat(self) -> bool:
@@ -148,6 +154,7 @@ class Session:
             self._start_quick_mode(tunnel)
 
     def child_up(self, child: ChildSa) -> None:
+        self._failures = 0
         self.engine.child_up(self, child)
 
     # From the engine
@@ -277,6 +284,13 @@ class Session:
         else:
             self.host.warning("{}: {} failed: {}".format(self, exchange.label, error))
             self.engine.child_failed(self, exchange.label, str(error))
+            self._count_failure()
+
+    def _count_failure(self) -> None:
+        """An ISAKMP SA under which nothing succeeds gives way to a new one: what it learnt of the peer may be wrong."""
+        self._failures += 1
+        if self._failures >= _MAX_FAILURES and not self.engine.children_of(self.remote):
+            self.close("{} negotiations under it failed".format(self._failures))
 
     def forget_exchange(self, exchange: Exchange) -> None:
         self._exchanges.pop(exchange.message_id, None)
@@ -435,6 +449,15 @@ class Session:
     def _hard_expired(self, now: float) -> None:
         self.close("its lifetime is over")
 
+    def _say_closed(self, how: str, reason: str) -> None:
+        text = "{}: ISAKMP SA {}: {}".format(self, how, reason)
+        if how == "closed":
+            self.host.info(text)
+        elif self.initiator:
+            self.host.warning(text)
+        else:
+            self.host.complain(self.path.peer, text)
+
     def _close(self, reason: str) -> None:
         if self.state == CLOSED:
             return
@@ -446,8 +469,7 @@ class Session:
         unfinished = [one for one in self._exchanges.values() if not one.finished]
         for exchange in unfinished:
             exchange.abandon()
-        level = self.host.warning if connecting else self.host.info
-        level("{}: ISAKMP SA {}: {}".format(self, "failed" if connecting else "closed", reason))
+        self._say_closed("failed" if connecting else "closed", reason)
         waiting, self._waiting = self._waiting, []
         self.engine.session_down(self, waiting, reason)
         for exchange in unfinished:
