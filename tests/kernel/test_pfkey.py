@@ -10,28 +10,16 @@ import ipaddress
 import select
 import socket
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from ike.kernel.base import SPI_MAXIMUM, SPI_MINIMUM, Acquire, Expire, KernelError
 from ike.kernel.pfkey import PfkeyKernel
 from ike.policy.sa import ESP, FWD, IN, OUT, TRANSPORT, TUNNEL, Encapsulation, Lifetime, Policy, SaId, TrafficSelector
-from tests.kernel.conftest import STRICT, unavailable
+from tests.kernel.conftest import unavailable
 from tests.kernel.samples import policies, recorded_sas, transport_policies, tunnel_sa
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_module_loading():
-    """PF_KEY asks for every algorithm that the kernel lacks at every SA: a process for each would take minutes."""
-    if not STRICT:
-        yield  # this machine is not ours
-        return
-    loader = Path("/proc/sys/kernel/modprobe")
-    path = loader.read_text()
-    loader.write_text("\n")
-    yield
-    loader.write_text(path)
+pytestmark = pytest.mark.usefixtures("no_module_loading")
 
 
 @pytest.fixture()
