@@ -30,22 +30,36 @@ OSAKA = ipaddress.ip_address("210.22.22.22")
 TOKYO_NET = ipaddress.ip_network("192.168.10.0/24")
 OSAKA_NET = ipaddress.ip_network("192.168.20.0/24")
 ESP_3DES = SaProposal("esp", (("3des_cbc", 192),), ("hmac_sha1",))
+ESP_GCM = SaProposal("esp", (("aes_gcm", 256),))
+
+PROFILES = {
+    # The 2007 profile, with the quickest group: what a group costs is not what these tests are about.
+    1: {
+        "protocol": "ikev1",
+        "encryption": (("3des_cbc", 192),),
+        "hashes": ("sha1",),
+        "groups": ("modp1024",),
+        "nonce_size": 16,
+    },
+    2: {
+        "protocol": "ikev2",
+        "encryption": (("aes_gcm", 256),),
+        "prfs": ("hmac_sha2_256",),
+        "groups": ("curve25519", "ecp256"),
+    },
+}
 
 
-def settings(local, peer, psk: str, **changes) -> IkeSettings:
-    """The 2007 profile's phase 1."""
+def settings(local, peer, psk: str, version: int = 1, **changes) -> IkeSettings:
+    """A profile's IKE SA: of 2007 for IKEv1, today's for IKEv2."""
     base = IkeSettings(
-        protocol="ikev1",
         peers=(Endpoint(peer, port=500),),
         my_ids=(Identity("ipaddr", local),),
         peers_ids=(Identity("ipaddr", peer),),
         verify_id=True,
-        encryption=(("3des_cbc", 192),),
-        hashes=("sha1",),
-        groups=("modp1024",),  # the quickest: what a group costs is not what these tests are about
         auth_methods=("psk",),
         pre_shared_key=psk,
-        nonce_size=16,
+        **PROFILES[version],
     )
     return replace(base, **changes)
 
@@ -167,7 +181,7 @@ def key_file(directory: FilePath, name: str, key: bytes) -> str:
 
 
 def world(
-    directory: FilePath, seed=None, tokyo=None, osaka=None, tokyo_tunnel=None, osaka_tunnel=None, psk=None
+    directory: FilePath, seed=None, tokyo=None, osaka=None, tokyo_tunnel=None, osaka_tunnel=None, psk=None, version=1
 ) -> World:
     """The how-to's pair. ``tokyo``/``osaka`` change an end's settings, ``*_tunnel`` its tunnel, ``psk`` osaka's key."""
     keys = [key_file(directory, "tokyo.psk", b"test"), key_file(directory, "osaka.psk", psk or b"test")]
@@ -178,9 +192,10 @@ def world(
             ("osaka", OSAKA, TOKYO, (OSAKA_NET, TOKYO_NET), osaka, osaka_tunnel),
         )
     ):
-        ike = settings(local, peer, keys[index], **(changes or {}))
-        remote = Remote("peer", ("ikev1",), ikev1=ike)
-        tunnels = (tunnel(local, peer, *nets, **(tunnel_changes or {})),)
+        ike = settings(local, peer, keys[index], version, **(changes or {}))
+        remote = Remote("peer", (ike.protocol,), **{ike.protocol: ike})
+        proposals = {"proposals": (ESP_3DES if version == 1 else ESP_GCM,)}
+        tunnels = (tunnel(local, peer, *nets, **{**proposals, **(tunnel_changes or {})}),)
         ends.append(gateway(name, local, remote, tunnels, None if seed is None else seed + index))
     return World(*ends)
 

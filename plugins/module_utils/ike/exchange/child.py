@@ -20,6 +20,8 @@ class ChildSa:
     """Both directions of one child.
 
     ``since`` is in the engine's seconds; ``took`` is how long its negotiation was; lifetimes in seconds and bytes.
+    In IKEv2 ``ike`` is the id of the IKE SA that it belongs to, ``replaces`` the inbound SPI of the child that it was
+    made for (0 for none), ``precedence`` the smaller nonce of its exchange: the lower one loses a collision.
     """
 
     tunnel: Tunnel
@@ -38,6 +40,9 @@ class ChildSa:
     initiated: bool = False
     pfs: str = ""
     state: str = UP
+    ike: str = ""
+    replaces: int = 0
+    precedence: bytes = b""
 
     @property
     def inbound(self) -> SaId:

@@ -13,13 +13,12 @@ engine.run_timers(now)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Union
 
-from ..config.settings import IKEV1, Effective, Remote, Tunnel
+from ..config.settings import IKEV1, IKEV2, Effective, Remote, Tunnel
 from ..policy.sa import Address, SaId, SaState
 from ..wire.cursor import WireError
-from ..wire.header import NO_SPI, VERSION_1, Header, decode_header
-from ..wire.v1_numbers import Exchange as V1Exchange
+from ..wire.header import NO_SPI, Header, decode_header
 from . import reconfiguration, status
 from .child import UP, ChildSa
 from .errors import LocalError
@@ -28,10 +27,15 @@ from .path import Path
 from .peers import Peers
 from .sessions import SessionTable
 from .tunnels import Tunnels, TunnelState, Watcher
+from .v1.entrance import Entrance as V1Entrance
 from .v1.session import CONNECTING, ESTABLISHED
 from .v1.session import Session as V1Session
+from .v2.entrance import Entrance as V2Entrance
+from .v2.session import Session as V2Session
 
-Session = V1Session
+Session = Union[V1Session, V2Session]
+
+_SESSIONS = {IKEV1: V1Session, IKEV2: V2Session}
 
 _MAX_COMPLAINTS = 1000  # lines about dropped datagrams: a flood of them fills no disk
 
@@ -45,6 +49,7 @@ class Engine:
         self.tunnels = Tunnels(self, configuration.tunnels)
         self._peers = Peers(configuration, host)
         self._sessions = SessionTable()
+        self._entrances = {1: V1Entrance(), 2: V2Entrance(host, self._sessions)}  # by the header's major version
         self._complaints: set[tuple[Address, str]] = set()
 
     # In
@@ -83,6 +88,7 @@ class Engine:
         if child is None:
             return
         if hard:
+            self.delete_children([child])
             self.tunnels.child_gone(child, "its lifetime is over")
         elif child.state == UP:
             self.tunnels.begin(self.tunnels.get(child.tunnel.name))
@@ -168,6 +174,7 @@ class Engine:
             self.tunnels.down(state)
         for session in self._sessions:
             session.close("the daemon stops")
+        self.tunnels.close()
 
     # Out
 
@@ -199,6 +206,23 @@ class Engine:
         others = [one for one in self._sessions.of(session.remote) if one is not session]
         return not others and not self.children_of(session.remote)
 
+    def remotes_at(self, address: Address, protocol: str) -> list[Remote]:
+        return self._peers.all_at(protocol, address)
+
+    def is_up(self, tunnel: Tunnel) -> bool:
+        return self.tunnels.get(tunnel.name).up
+
+    def has(self, child: ChildSa) -> bool:
+        return self.tunnels.child_by_id(child.inbound) is child
+
+    def session_made(self, session: Session) -> None:
+        """An IKE SA that replaces another: established from its beginning."""
+        self._sessions.add(session, half_open=False)
+
+    def session_moved(self, session: Session, remote: Remote) -> None:
+        """The peer's identity is another remote's."""
+        self._sessions.move(session, remote)
+
     def session_up(self, session: Session) -> None:
         self._sessions.close_half_open(session)
 
@@ -208,8 +232,13 @@ class Engine:
             if not state.up:
                 state.reason = hint
 
-    def session_down(self, session: Session, waiting: list[Tunnel], reason: str) -> None:
-        self._sessions.remove(session)
+    def session_down(self, session: Session, waiting: list[Tunnel], reason: str, linger: float = 0.0) -> None:
+        """A session has ended; for ``linger`` seconds it is found by datagrams that come again."""
+        if linger:
+            self._sessions.retire(session)
+            self.host.timers.at(self.host.now + linger, lambda now: self._sessions.remove(session))
+        else:
+            self._sessions.remove(session)
         for tunnel in waiting:
             self.child_failed(session, tunnel.name, reason)
 
@@ -220,17 +249,17 @@ class Engine:
 
     def peer_dead(self, session: Session, reason: str) -> None:
         """The peer has forgotten us, or can't be reached: start over."""
-        children = self.children_of(session.remote)
+        children = session.children()
         session.abandon(reason)
         for child in children:
             self.tunnels.child_gone(child, reason)
 
     def initial_contact(self, session: Session) -> None:
-        """The peer holds nothing with us from before this session (RFC 2407 4.6.3.3)."""
+        """The peer holds nothing with us from before this session (RFC 2407 4.6.3.3, RFC 7296 2.4)."""
         for other in self._sessions.of(session.remote):
-            if other is not session and other.state == ESTABLISHED:
+            if other is not session and other.state == ESTABLISHED and other.peer_id == session.peer_id:
                 other.abandon("the peer started anew")
-        for child in self.children_of(session.remote):
+        for child in session.children():
             self.tunnels.child_gone(child, "the peer started anew")
 
     def child_up(self, session: Session, child: ChildSa) -> None:
@@ -249,14 +278,16 @@ class Engine:
         if child is not None:
             self.tunnels.child_deleted(child)
 
+    def child_lost(self, child: ChildSa, reason: str) -> None:
+        """A child can't stay, though nobody took it down: it comes back."""
+        self.tunnels.child_gone(child, reason)
+
     # What tunnels ask for
 
     def negotiate(self, state: TunnelState) -> None:
         """Make a child for a tunnel, on the youngest IKE SA with its peer or on a new one."""
         try:
             remote = self._peers.of(state.tunnel)
-            if remote.acceptable[0] != IKEV1:
-                raise LocalError("remote {}: only IKEv1 can be initiated by this version".format(remote.name))
             session = self._youngest(remote)
             path = session.path if session else self._peers.path(state.tunnel, remote)
         except LocalError as error:
@@ -272,7 +303,7 @@ class Engine:
         """Tell the peers that these children go."""
         for child in children:
             remote = self._peers.named(child.tunnel.remote)
-            session = self._youngest(remote) if remote else None
+            session = self._youngest(remote, child) if remote else None
             if session is not None and session.state == ESTABLISHED:
                 session.delete_children([child])
 
@@ -296,33 +327,39 @@ class Engine:
 
     def _accept(self, header: Header, datagram: bytes, path: Path) -> None:
         """A new peer's first message."""
-        if header.version != VERSION_1 or header.exchange != V1Exchange.MAIN_MODE or header.message_id:
+        entrance = self._entrances.get(header.major)
+        if entrance is None or not entrance.begins(header):
             self._drop(path, "version {:#x} exchange {} begins nothing here".format(header.version, header.exchange))
             return
         if self._sessions.crowded(path.peer):
             self.host.count("refused_half_open")
             return
-        remote = self._peers.at(IKEV1, path.peer)
+        remote = self._peers.at(entrance.protocol, path.peer)
         if remote is None:
             self._drop(path, "no remote has this address")
             return
-        session = V1Session(self.host, self, remote, path, initiator=False, spi_i=header.spi_i)
-        self._sessions.add(session)
+        if not entrance.admits(header, datagram, path, remote):
+            return
+        session = _SESSIONS[entrance.protocol](self.host, self, remote, path, initiator=False, spi_i=header.spi_i)
+        self._sessions.add(session, half_open=True)
         session.accept(header, datagram)
 
-    def _youngest(self, remote: Remote) -> Session | None:
-        """The session that new exchanges with a peer go to: established before connecting, young before old."""
+    def _youngest(self, remote: Remote, child: ChildSa | None = None) -> Session | None:
+        """The session that new exchanges with a peer go to, or those about a child: established before connecting,
+        young before old.
+        """
         sessions = [
             one
             for one in self._sessions.of(remote)
-            if one.state == ESTABLISHED or (one.state == CONNECTING and one.initiator)
+            if (one.state == ESTABLISHED or (one.state == CONNECTING and one.initiator))
+            and (child is None or one.owns(child))
         ]
         return max(sessions, key=lambda one: (one.state == ESTABLISHED, one.since), default=None)
 
     def _open(self, remote: Remote, path: Path, *tunnels: Tunnel) -> None:
         """Begin an IKE SA, and then children for these tunnels."""
-        session = V1Session(self.host, self, remote, path, initiator=True)
-        self._sessions.add(session)
+        session = _SESSIONS[remote.acceptable[0]](self.host, self, remote, path, initiator=True)
+        self._sessions.add(session, half_open=False)
         for tunnel in tunnels:
             session.negotiate(tunnel)
         session.open()

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 
 class PeerError(Exception):
-    """The peer sent what we can't accept. ``notify`` is the message type to answer with; 0 for silence."""
+    """The peer sent what we can't accept. ``notify`` is the message type to answer with, and ``data`` its content.
 
-    def __init__(self, reason: str, notify: int = 0) -> None:
+    A type of 0 means silence.
+    """
+
+    def __init__(self, reason: str, notify: int = 0, data: bytes = b"") -> None:
         super().__init__(reason)
         self.notify = notify
+        self.data = data
 
 
 class LocalError(Exception):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ..config.settings import ANY_MACROS, Effective, Remote, Tunnel
+from ..config.settings import ANY_MACROS, Effective, IkeSettings, Remote, Tunnel
 from ..policy.sa import Address
 from .effects import SourceAddress
 from .errors import LocalError
@@ -46,6 +46,18 @@ class Peers:
         usable = default is not None and protocol in default.acceptable and default.settings(protocol)
         return default if usable else None
 
+    def all_at(self, protocol: str, address: Address) -> list[Remote]:
+        """Every remote that accepts the protocol from this address, ``default`` last."""
+        remotes = [*self._configuration.remotes, self._configuration.default]
+        return [
+            remote
+            for remote in remotes
+            if remote is not None
+            and protocol in remote.acceptable
+            and remote.settings(protocol)
+            and (remote is self._configuration.default or _serves(remote.settings(protocol), address))
+        ]
+
     def named(self, name: str) -> Remote | None:
         return self._by_name.get(name)
 
@@ -72,6 +84,10 @@ class Peers:
         listen = self._configuration.listen
         port = next((one.port for one in listen if one.port not in (0, NAT_PORT)), IKE_PORT)
         return Path(local, peer, port, endpoint.port if endpoint and endpoint.port else IKE_PORT)
+
+
+def _serves(settings: IkeSettings, address: Address) -> bool:
+    return any(endpoint.matches(address) for endpoint in settings.peers)
 
 
 def _numeric(address: Address | str | None) -> Address | None:

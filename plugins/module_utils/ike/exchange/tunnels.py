@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 OVERLAP = 10.0  # seconds that a replaced child still receives
+_UNDER_WAY = 2.0  # seconds that its last packets may take, after both ends have left it
 _FIRST_RETRY = 2.0
 _LAST_RETRY = 300.0
 
@@ -57,6 +58,7 @@ class Tunnels:
     def __init__(self, engine: Engine, tunnels: tuple[Tunnel, ...]) -> None:
         self._engine = engine
         self._host = engine.host
+        self._arriving: set[SaId] = set()  # inbound SAs of children that are gone, for what is under way
         self._children: dict[SaId, ChildSa] = {}
         self._take({tunnel.name: TunnelState(tunnel) for tunnel in tunnels if tunnel.action == "ipsec"})
 
@@ -147,7 +149,7 @@ class Tunnels:
         state.children.remove(child)
         self._children.pop(child.inbound, None)
         self._children.pop(child.outbound, None)
-        self._host.perform(Remove((child.inbound, child.outbound)))
+        self._take_out(child)
         self._host.info("{}: gone: {} ({})".format(state.tunnel.name, child, reason))
         if not state.up and state.children:
             state.children[-1].state = UP  # the peer settled a collision otherwise: this one still works
@@ -216,11 +218,14 @@ class Tunnels:
                 self._remove_later(other, "replaced")
 
     def _settle_collision(self, one: ChildSa, other: ChildSa) -> None:
-        """Both ends made a child at once. Both see the same pairs of SPIs: the pair with the smaller SPI loses."""
-        loser = min(one, other, key=lambda child: min(child.spi_in, child.spi_out))
+        """Both ends made a child at once, and both see which of the two loses. Who began it removes what it left."""
+        loser, winner = sorted((one, other), key=_precedence)
         loser.state = REKEYED
         if loser.initiated:
             self._remove_later(loser, "lost a collision")
+        replaced = self._children.get(SaId(winner.local, winner.inbound.protocol, winner.replaces))
+        if winner.initiated and replaced is not None:
+            self._remove_later(replaced, "replaced")
 
     def _remove_later(self, child: ChildSa, reason: str) -> None:
         def remove(now: float) -> None:
@@ -228,6 +233,24 @@ class Tunnels:
             self.child_gone(child, reason)
 
         self._host.timers.at(self._host.now + OVERLAP, remove)
+
+    def _take_out(self, child: ChildSa) -> None:
+        """Out of the kernel; where another child carries the traffic, not before the last packets have arrived."""
+        if child.state != REKEYED:
+            self._host.perform(Remove((child.inbound, child.outbound)))
+            return
+        self._host.perform(Remove((child.outbound,)))
+        self._arriving.add(child.inbound)
+
+        def remove(now: float) -> None:
+            self._arriving.discard(child.inbound)
+            self._host.perform(Remove((child.inbound,)))
+
+        self._host.timers.at(self._host.now + _UNDER_WAY, remove)
+
+    def close(self) -> None:
+        """Wait for no more packets."""
+        self._host.perform(Remove(tuple(self._arriving)))
 
     def _drop_leftovers(self, state: TunnelState) -> None:
         if state.leftovers:
@@ -244,7 +267,14 @@ class Tunnels:
 
 def _collided(young: ChildSa, old: ChildSa) -> bool:
     """Whether the two were negotiated at the same time, one by either end."""
+    if young.replaces and young.replaces == old.replaces:
+        return True
     return young.initiated != old.initiated and old.since >= young.since - young.took
+
+
+def _precedence(child: ChildSa) -> tuple[bytes, int]:
+    """What both ends see alike: IKEv2's nonces (RFC 7296 2.8.1), else the pair of SPIs."""
+    return child.precedence, min(child.spi_in, child.spi_out)
 
 
 def _cancel(state: TunnelState) -> None:

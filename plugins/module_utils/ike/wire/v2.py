@@ -367,7 +367,10 @@ P = TypeVar("P")
 
 
 class Message:
-    """A message whose payloads are decoded when somebody asks for them. ``datagram`` is kept of clear ones only."""
+    """A message whose payloads are decoded when somebody asks for them.
+
+    ``datagram`` is kept of clear messages, and of fragmented ones (their first).
+    """
 
     __slots__ = ("_notifications", "datagram", "header", "raw")
 
@@ -383,9 +386,9 @@ class Message:
         return cls(header, _whole_chain(header.next_payload, datagram[HEADER_SIZE:]), datagram)
 
     @classmethod
-    def opened(cls, header: Header, first: int, chain: bytes) -> Message:
+    def opened(cls, header: Header, first: int, chain: bytes, datagram: bytes = b"") -> Message:
         """A message whose chain came sealed; ``first`` is its first payload's type."""
-        return cls(header, _whole_chain(first, chain))
+        return cls(header, _whole_chain(first, chain), datagram)
 
     def types(self) -> list[int]:
         return [payload.type for payload in self.raw]

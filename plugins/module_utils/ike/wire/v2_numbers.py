@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from .numbers import name_of
+
 
 class Payload(IntEnum):
     """Payload types, RFC 7296 3.2 and RFC 7383 2.5."""
@@ -130,3 +132,8 @@ class Notify(IntEnum):
 
 
 LAST_ERROR_NOTIFY = 16383  # RFC 7296 3.10.1: up to here types are errors, above they report status
+
+
+def notify_name(kind: int) -> str:
+    """A notification's name as RFC 7296 spells it: ``NO_PROPOSAL_CHOSEN``, or ``99`` when it has none."""
+    return name_of(Notify, kind).replace("-", "_")

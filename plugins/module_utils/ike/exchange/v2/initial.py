@@ -1,0 +1,289 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The initial exchanges with pre-shared keys: two generators that read like the diagrams (RFC 7296 1.2).
+
+Initiator                                  Responder
+HDR, SAi1, KEi, Ni                    -->
+                                      <--  HDR, SAr1, KEr, Nr
+HDR, SK {IDi, [IDr,] AUTH,
+         SAi2, TSi, TSr}              -->
+                                      <--  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
+
+IKE_SA_INIT is begun again where the responder asks for a cookie (2.6) or for another group (1.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...config.settings import Tunnel
+from ...crypto.algorithms import Group
+from ...crypto.groups import KeyExchangeError, KeyPair
+from ...crypto.v2_keys import IkeKeys, skeyseed
+from ...policy import v2_proposals as proposals
+from ...policy.v2_proposals import IkeSuite, NoProposalChosen, Offer
+from ...wire.header import NO_SPI
+from ...wire.v2 import (
+    Authentication,
+    IdInitiator,
+    IdResponder,
+    KeyExchange,
+    Message,
+    Nonce,
+    Notification,
+    SaPayload,
+)
+from ...wire.v2_numbers import AuthMethod, Notify, Payload, Protocol, TransformType, notify_name
+from ..effects import Final, Remove, Reply, Request, SharedKey
+from ..errors import LocalError, PeerError
+from . import auth, child_sa, nat, rules
+from .child_sa import Secrets
+
+if TYPE_CHECKING:
+    from .session import Session
+
+Steps = Generator[Any, Any, None]
+
+_MAX_ROUNDS = 5  # requests that one attempt begins with: cookies and other groups, asked for by whomever
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """What IKE_SA_INIT leaves behind for IKE_AUTH: both nonces, the peer's datagram, what it said that it can."""
+
+    nonce_i: bytes
+    nonce_r: bytes
+    theirs: bytes
+    childless: bool
+
+
+def initiator(session: Session) -> Steps:
+    """Open an IKE SA, and the first child with it."""
+    psk = yield SharedKey(session.settings)
+    opening = yield from _open(session)
+    session.float_ports()
+    tunnel = session.first_tunnel()
+    if tunnel is None and not opening.childless:
+        raise LocalError("no tunnel is left to make")
+    draft = yield from _draft(session, tunnel)
+    try:
+        identity = auth.our_identity(session)
+        proof = session.keys.auth_i(psk, session.init_sent, opening.nonce_r, identity.encode())
+        message = yield Request(
+            [
+                identity,
+                *session.initial_contact(),
+                *auth.wanted_identity(session),
+                Authentication(AuthMethod.SHARED_KEY, proof),
+                *_child_request(draft),
+            ],
+            expect=rules.AUTH_ANSWER,
+        )
+        _authenticate_responder(session, psk, opening, message)
+    except Exception:
+        if draft is not None:
+            yield Remove((draft.inbound,))
+        raise
+    session.established(message)
+    if draft is not None:
+        yield from _first_child(session, draft, opening, message)
+
+
+def responder(session: Session, message: Message) -> Steps:
+    """Answer a peer's first message, which has passed the cookie's test."""
+    nonce = Nonce(session.random(session.settings.nonce_size))
+    opening, answer = _answer(session, message, nonce)
+    message = yield Reply(answer, expect=rules.AUTH_REQUEST)
+
+    identity = message.get(IdInitiator)
+    session.choose_remote(identity)
+    auth.check_identity(session, identity)
+    psk = yield SharedKey(session.settings)
+    auth.check_proof(message, session.keys.auth_i(psk, opening.theirs, opening.nonce_r, message.body(Payload.IDI)))
+    ours = auth.our_identity(session)
+    proof = session.keys.auth_r(psk, session.init_sent, opening.nonce_i, ours.encode())
+    greeting = [ours, *session.initial_contact(), Authentication(AuthMethod.SHARED_KEY, proof)]
+    session.established(message)
+    if not message.has(Payload.SA):
+        yield Final(greeting)
+        return
+    yield from _answer_first_child(session, opening, message, greeting)
+
+
+# IKE_SA_INIT
+
+
+def _open(session: Session) -> Generator[Any, Any, _Opening]:
+    """The initiator's side, as often as the responder has it begin again."""
+    offers = _offers(session)
+    offer = proposals.encode_offers(offers, Protocol.IKE, b"")
+    nonce = Nonce(session.random(session.settings.nonce_size))
+    group, cookie = offers[0][TransformType.KE][0], []
+    pair = session.key_pair(group)
+    for _ in range(_MAX_ROUNDS):
+        message = yield Request(
+            [*cookie, offer, KeyExchange(group.number, pair.public), nonce, *_announcements(session)],
+            expect=rules.INIT_ANSWER,
+        )
+        demand = message.notified(Notify.COOKIE)
+        other = message.notified(Notify.INVALID_KE_PAYLOAD)
+        if demand is not None:
+            cookie = [Notification(Notify.COOKIE, demand.data)]
+        elif other is not None:
+            group = wanted_group(offers, group, other)
+            pair = session.key_pair(group)
+        else:
+            return _opened(session, offers, pair, nonce, message)
+    raise PeerError("{} asked {} times to begin again".format(session.path.peer, _MAX_ROUNDS))
+
+
+def _offers(session: Session) -> list[Offer]:
+    try:
+        return proposals.ike_offers(session.settings)
+    except NoProposalChosen as error:
+        raise LocalError(str(error)) from error
+
+
+def _announcements(session: Session) -> list[Notification]:
+    """What either end says of itself in IKE_SA_INIT."""
+    return [*nat.detection(session), Notification(Notify.IKEV2_FRAGMENTATION_SUPPORTED)]
+
+
+def wanted_group(offers: list[Offer], used: Group, notification: Notification) -> Group:
+    """The group of an INVALID_KE_PAYLOAD, if we offered it and haven't just used it."""
+    number = int.from_bytes(notification.data[:2], "big")
+    offered = [group for offer in offers for group in offer[TransformType.KE] if group.number == number]
+    if not offered or used.number == number:
+        raise PeerError("the peer wants group {}, which we {}".format(number, "used" if offered else "don't offer"))
+    return offered[0]
+
+
+def _opened(session: Session, offers: list[Offer], pair: KeyPair, nonce: Nonce, message: Message) -> _Opening:
+    """Take the responder's answer: from here on messages are protected."""
+    try:
+        _, choice = proposals.accept(message.get(SaPayload), offers, Protocol.IKE, 0)
+    except NoProposalChosen as error:
+        raise PeerError(str(error)) from error
+    suite = proposals.ike_suite(choice, session.settings.lifetime_seconds)
+    if message.header.spi_r == NO_SPI:
+        raise PeerError("the responder's SPI is zero")
+    session.spi_r = message.header.spi_r
+    theirs = message.get(Nonce).data
+    shared = shared_secret(pair, suite.group, message.get(KeyExchange))
+    session.protect(suite, _keys(session, suite, nonce.data, theirs, shared))
+    nat.detect(session, message)
+    session.learn(message)
+    childless = message.notified(Notify.CHILDLESS_IKEV2_SUPPORTED) is not None
+    return _Opening(nonce.data, theirs, message.datagram, childless)
+
+
+def _answer(session: Session, message: Message, nonce: Nonce) -> tuple[_Opening, list]:
+    """The responder's side: what to remember, and the answer."""
+    theirs = message.get(KeyExchange)
+    try:
+        offers = proposals.ike_offers(session.settings)
+        proposal, choice = proposals.choose(message.get(SaPayload), offers, Protocol.IKE, 0)
+    except NoProposalChosen as error:
+        raise PeerError("no common IKE proposal: {}".format(error), Notify.NO_PROPOSAL_CHOSEN) from error
+    suite = proposals.ike_suite(choice, session.settings.lifetime_seconds)
+    check_group(suite.group, theirs)
+    pair = session.key_pair(suite.group)
+    nonce_i = message.get(Nonce).data
+    shared = shared_secret(pair, suite.group, theirs)
+    session.protect(suite, _keys(session, suite, nonce_i, nonce.data, shared))
+    nat.detect(session, message)
+    session.learn(message)
+    answer = [
+        proposals.accepted(proposal, choice, b""),
+        KeyExchange(suite.group.number, pair.public),
+        nonce,
+        *_announcements(session),
+        Notification(Notify.CHILDLESS_IKEV2_SUPPORTED),
+    ]
+    return _Opening(nonce_i, nonce.data, message.datagram, True), answer
+
+
+def check_group(group: Group, theirs: KeyExchange) -> None:
+    """Ask for the group that was chosen, where the peer guessed another (RFC 7296 1.2, 1.3)."""
+    if theirs.group != group.number:
+        raise PeerError(
+            "the peer guessed group {}, {} was chosen".format(theirs.group, group.name),
+            Notify.INVALID_KE_PAYLOAD,
+            group.number.to_bytes(2, "big"),
+        )
+
+
+def shared_secret(pair: KeyPair, group: Group, theirs: KeyExchange) -> bytes:
+    """g^ir of our pair and the peer's public value."""
+    if pair.group is not group or theirs.group != group.number:
+        raise PeerError("key exchange: the peer answered with group {}".format(theirs.group), Notify.INVALID_SYNTAX)
+    try:
+        return pair.shared(theirs.data)
+    except KeyExchangeError as error:
+        raise PeerError("key exchange: {}".format(error), Notify.INVALID_SYNTAX) from error
+
+
+def _keys(session: Session, suite: IkeSuite, nonce_i: bytes, nonce_r: bytes, shared: bytes) -> IkeKeys:
+    seed = skeyseed(suite.prf, nonce_i, nonce_r, shared)
+    spis = session.spi_i + session.spi_r
+    return IkeKeys(
+        suite.prf, suite.cipher, suite.bits, suite.integrity, seed, nonce_i + nonce_r, spis, session.initiator
+    )
+
+
+# IKE_AUTH
+
+
+def _authenticate_responder(session: Session, psk: bytes, opening: _Opening, message: Message) -> None:
+    """Check the responder's identity and proof; an answer without them is its refusal."""
+    if not message.has(Payload.IDR) or not message.has(Payload.AUTH):
+        kind = message.refusal().kind
+        hint = ": probably the pre-shared keys differ" if kind == Notify.AUTHENTICATION_FAILED else ""
+        raise PeerError("the peer refused: {}{}".format(notify_name(kind), hint))
+    auth.check_identity(session, message.get(IdResponder))
+    expected = session.keys.auth_r(psk, opening.theirs, opening.nonce_i, message.body(Payload.IDR))
+    auth.check_proof(message, expected)
+
+
+def _draft(session: Session, tunnel: Tunnel | None) -> Generator[Any, Any, child_sa.Draft | None]:
+    if tunnel is None:
+        return None
+    inbound = yield from child_sa.reserve(session, tunnel)
+    return child_sa.draft(session, tunnel, inbound)
+
+
+def _child_request(draft: child_sa.Draft | None) -> list:
+    """[N(USE_TRANSPORT_MODE),] SA, TSi, TSr; the first child has the nonces and the key exchange of IKE_SA_INIT."""
+    if draft is None:
+        return []
+    before, behind = draft.request()
+    return before + behind
+
+
+def _first_child(session: Session, draft: child_sa.Draft, opening: _Opening, message: Message) -> Steps:
+    """The initiator's first child. Its failure doesn't end the IKE SA (RFC 7296 1.2)."""
+    secrets = Secrets(opening.nonce_i, opening.nonce_r)
+    try:
+        made, sending = yield from child_sa.settle(session, draft, message, lambda suite: secrets)
+        yield from child_sa.complete(session, made, sending)
+    except (PeerError, LocalError) as error:
+        yield Remove((draft.inbound,))
+        session.child_failed(draft.tunnel.name, error)
+
+
+def _answer_first_child(session: Session, opening: _Opening, message: Message, greeting: list) -> Steps:
+    """The responder's first child, or the reason why there is none."""
+    secrets = Secrets(opening.nonce_i, opening.nonce_r)
+    try:
+        taken = child_sa.answer(session, message, session.tunnels(), first=True)
+        made, sending = yield from child_sa.take(session, taken, secrets, initiated=False)
+    except (PeerError, LocalError) as error:
+        yield Final([*greeting, Notification(getattr(error, "notify", Notify.TEMPORARY_FAILURE))])
+        session.child_failed("", error)
+        return
+    accepted, rest = taken.payloads(made.spi_in)
+    yield Final([*greeting, accepted, *rest])
+    yield from child_sa.complete(session, made, sending)

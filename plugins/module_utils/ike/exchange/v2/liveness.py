@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the peer is still there: an empty INFORMATIONAL (RFC 7296 2.4), and NAT keepalives (RFC 3948 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..effects import PacketsReceived
+from ..host import NAT_KEEPALIVE
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_KEEPALIVE_INTERVAL = 20.0  # seconds, RFC 3948 4
+
+
+class Liveness:
+    """Asks a peer that was quiet for ``dpd_delay`` seconds. Its silence ends the IKE SA, as any request's does."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._heard_at = 0.0
+        self._packets = 0
+        self._timers: dict[str, Any] = {}
+
+    def start(self) -> None:
+        session = self._session
+        self._heard_at = session.now
+        if session.settings.dpd_delay:
+            self._at("dpd", session.settings.dpd_delay, self._check)
+        if session.local_nat:
+            self._at("keepalive", _KEEPALIVE_INTERVAL, self._keep_alive)
+
+    def stop(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def heard(self) -> None:
+        """The peer proved that it is there."""
+        self._heard_at = self._session.now
+
+    def _at(self, name: str, delay: float, action: Any) -> None:
+        session = self._session
+        self._timers[name] = session.timers.at(session.now + delay, action)
+
+    def _check(self, now: float) -> None:
+        session = self._session
+        delay = session.settings.dpd_delay
+        self._look_at_traffic()
+        quiet = now - self._heard_at
+        if quiet < delay:
+            self._at("dpd", delay - quiet, self._check)
+            return
+        if not session.runner.asking:
+            session.probe()
+        self._at("dpd", delay, self._check)
+
+    def _look_at_traffic(self) -> None:
+        """Packets that came through the tunnel prove as much as an answer."""
+        ids = tuple(child.inbound for child in self._session.children())
+        packets = self._session.host.perform(PacketsReceived(ids)) if ids else 0
+        if packets > self._packets:
+            self.heard()
+        self._packets = packets
+
+    def _keep_alive(self, now: float) -> None:
+        self._session.host.send(self._session.path, NAT_KEEPALIVE)
+        self._at("keepalive", _KEEPALIVE_INTERVAL, self._keep_alive)

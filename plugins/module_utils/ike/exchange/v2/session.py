@@ -1,0 +1,494 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An IKE SA with everything that belongs to it: exchanges, children, liveness, lifetime, successor (RFC 7296 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...config.settings import IKEV2, IkeSettings, Remote, Tunnel
+from ...crypto.v2_keys import IkeKeys
+from ...policy import v2_selectors
+from ...policy.sa import AH, SaId, SecurityAssociation, TrafficSelector
+from ...policy.v2_proposals import IkeSuite
+from ...wire.header import NO_SPI, Header
+from ...wire.v2 import Delete, Identification, Message, Notification
+from ...wire.v2_numbers import Flag, Notify, Payload, Protocol, notify_name
+from ..child import ChildSa
+from ..effects import Install
+from ..errors import LocalError, PeerError
+from ..host import Host
+from ..path import Path
+from . import auth, create_child, fragments, informational, initial, rekey_ike, rules
+from .liveness import Liveness
+from .rules import CLOSED, CLOSING, CONNECTING, ESTABLISHED, REKEYED
+from .runner import Runner, Steps, Task
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+_HALF_OPEN = 30.0  # seconds that a responder waits for IKE_AUTH
+_LINGER = 30.0  # seconds that an ended IKE SA still answers duplicates
+_OLD_IKE_SA = 60.0  # seconds until we drop a replaced IKE SA that the peer doesn't delete
+_CONFIRM = (
+    5.0  # seconds until a responder sends on a replaced child's successor, unless the old one's delete comes first
+)
+_SOFT, _SOFT_JITTER = 0.8, 0.1  # of the lifetime, racoon2's: when an IKE SA is replaced
+_RETRY, _RETRY_JITTER = 5.0, 10.0  # seconds until a failed replacement is tried again
+
+_RESPONDERS = {
+    rules.CHILD_REQUEST: create_child.responder,
+    rules.REKEY_REQUEST: rekey_ike.responder,
+    rules.INFORMATIONAL: informational.responder,
+}
+_REKEY_IKE = "IKE SA rekey"
+_PROTOCOLS = {Protocol.ESP: "esp", Protocol.AH: "ah"}
+
+
+class Session:
+    """One IKE SA. ``initiator`` is whether we began it; ``id`` is our own SPI of the two, in hexadecimal.
+
+    ``init_sent`` is our last IKE_SA_INIT datagram, which AUTH covers. ``precedence`` is the smaller nonce of the
+    exchange that made it, for collisions of rekeys.
+    """
+
+    version = 2
+
+    def __init__(
+        self, host: Host, engine: Engine, remote: Remote, path: Path, initiator: bool, spi_i: bytes = NO_SPI
+    ) -> None:
+        self.host = host
+        self.engine = engine
+        self.remote = remote
+        self.settings: IkeSettings = remote.settings(IKEV2)
+        self.path = path
+        self.initiator = initiator
+        self.spi_i = host.random(8) if initiator else spi_i
+        self.spi_r = NO_SPI if initiator else host.random(8)
+        self.state = CONNECTING
+        self.suite: IkeSuite | None = None
+        self.keys: IkeKeys | None = None
+        self.local_id = ""
+        self.peer_id = ""
+        self.local_nat = False
+        self.peer_nat = False
+        self.fragmentation = False
+        self.fragment_room = fragments.IPV4_ROOM if path.peer.version == 4 else fragments.IPV6_ROOM
+        self.since = host.now
+        self.hint = ""
+        self.init_sent = b""
+        self.precedence = b""
+        self.liveness = Liveness(self)
+        self.runner = Runner(self)
+        self._first: Tunnel | None = None  # the tunnel that IKE_AUTH makes a child for
+        self._waiting: list[Tunnel] = []
+        self._deleting: set[SaId] = set()
+        self._later: dict[SaId, Any] = {}  # timers of outbound SAs that wait, by the replaced child's inbound SA
+        self._rival: Session | None = None  # the successor that the peer made while we were making one
+        self._timers: list[Any] = []
+        self._complaints: set[str] = set()
+
+    # What exchanges ask for
+
+    @property
+    def now(self) -> float:
+        return self.host.now
+
+    @property
+    def timers(self) -> Any:
+        return self.host.timers
+
+    @property
+    def id(self) -> str:
+        return (self.spi_i if self.initiator else self.spi_r).hex()
+
+    @property
+    def behind_nat(self) -> bool:
+        return self.local_nat or self.peer_nat
+
+    def random(self, count: int) -> bytes:
+        return self.host.random(count)
+
+    def key_pair(self, group: Any) -> Any:
+        return self.host.key_pair(group)
+
+    def tunnels(self) -> list[Tunnel]:
+        return self.engine.tunnels_of(self.remote)
+
+    def selector(self, tunnel: Tunnel) -> TrafficSelector:
+        """The traffic of a tunnel, seen from us."""
+        return v2_selectors.outbound(tunnel, self.path.local, self.path.peer)
+
+    def first_tunnel(self) -> Tunnel | None:
+        """The tunnel that IKE_AUTH makes a child for: the first that waits."""
+        self._first = self._waiting.pop(0) if self._waiting else None
+        return self._first
+
+    def initial_contact(self) -> list[Notification]:
+        """INITIAL_CONTACT, where we hold nothing else with this peer (RFC 7296 2.4)."""
+        return [Notification(Notify.INITIAL_CONTACT)] if self.engine.first_contact(self) else []
+
+    def protect(self, suite: IkeSuite, keys: IkeKeys) -> None:
+        """Seal and open messages from here on."""
+        self.suite = suite
+        self.keys = keys
+
+    def learn(self, message: Message) -> None:
+        """What the peer says in IKE_SA_INIT that it can."""
+        self.fragmentation = message.notified(Notify.IKEV2_FRAGMENTATION_SUPPORTED) is not None
+
+    def float_ports(self) -> None:
+        """Move to port 4500 once IKE_SA_INIT has shown a NAT (RFC 7296 2.23)."""
+        if self.behind_nat:
+            self.path = self.path.floated()
+
+    def choose_remote(self, identity: Identification) -> None:
+        """Several remotes may serve one address: the one that knows this identity does."""
+        if auth.knows(self.settings, identity):
+            return
+        for remote in self.engine.remotes_at(self.path.peer, IKEV2):
+            if auth.knows(remote.settings(IKEV2), identity):
+                self.engine.session_moved(self, remote)
+                self.settings = remote.settings(IKEV2)
+                return
+
+    def established(self, message: Message) -> None:
+        """Both ends are authenticated."""
+        self._start()
+        self.host.info(
+            "{}: IKE SA established with {} ({}), {}".format(
+                self, self.peer_id, self.path, "/".join(self.suite.names().values())
+            )
+        )
+        if message.notified(Notify.INITIAL_CONTACT) is not None:
+            self.engine.initial_contact(self)
+        self.engine.session_up(self)
+        self._first = None
+        waiting, self._waiting = self._waiting, []
+        for tunnel in waiting:
+            self.negotiate(tunnel)
+
+    def _start(self) -> None:
+        self.state = ESTABLISHED
+        self.since = self.now
+        self._cancel_timers()
+        self._schedule_expiry(self.suite.lifetime_seconds)
+        self.liveness.start()
+
+    # Children
+
+    def children(self) -> list[ChildSa]:
+        return [child for child in self.engine.children_of(self.remote) if child.ike == self.id]
+
+    def owns(self, child: ChildSa) -> bool:
+        return child.ike == self.id
+
+    def child_of(self, tunnel: Tunnel) -> ChildSa | None:
+        """The child that a new one would replace."""
+        return next((child for child in self.children() if child.tunnel is tunnel and child.state == "up"), None)
+
+    def child_by_peers_spi(self, protocol: int, spi: bytes) -> ChildSa | None:
+        number, name = int.from_bytes(spi, "big"), _PROTOCOLS.get(protocol)
+        return next((one for one in self.children() if (one.spi_out, one.protocol) == (number, name)), None)
+
+    def child_up(self, child: ChildSa) -> None:
+        self.engine.child_up(self, child)
+
+    def child_failed(self, name: str, error: Exception) -> None:
+        """The negotiation of a tunnel's child failed; the IKE SA lives on."""
+        self.host.warning("{}: {}child SA failed: {}".format(self, name and name + ": ", error))
+        self.engine.child_failed(self, name, str(error))
+
+    def child_lost(self, child: ChildSa) -> None:
+        """The peer says that it no longer has it."""
+        self.engine.child_lost(child, "the peer no longer has it")
+
+    def child_deleted(self, child: ChildSa) -> None:
+        """The peer deleted it: what waited for that may send now."""
+        timer = self._later.pop(child.inbound, None)
+        if timer is not None:
+            timer.run(self.now)
+        self.engine.child_deleted(self, child.spi_out)
+
+    def send_later(self, child: ChildSa, sending: SecurityAssociation, old: ChildSa) -> None:
+        """Send on a replaced child's successor once the peer surely receives on it: it deletes the old one then."""
+
+        def send(now: float) -> None:
+            self._later.pop(old.inbound, None)
+            if self.engine.has(child):
+                self._send_on(child, sending)
+
+        self._later[old.inbound] = self.timers.at(self.now + _CONFIRM, send)
+
+    def _send_on(self, child: ChildSa, sending: SecurityAssociation) -> None:
+        try:
+            self.host.perform(Install(sending, inbound=False))
+        except LocalError as error:
+            self.host.warning("{}: {}".format(self, error))
+            self.delete_at_peer([child])
+            self.engine.child_lost(child, str(error))
+
+    def is_deleting(self, child: ChildSa) -> bool:
+        return child.inbound in self._deleting
+
+    # From the engine
+
+    def open(self) -> None:
+        """Begin IKE_SA_INIT."""
+        self.host.info("{}: initiating IKEv2 to {}".format(self, self.path.peer))
+        self.runner.ask(Task("initial exchanges", initial.initiator, Session._initial_failed))
+
+    def accept(self, header: Header, datagram: bytes) -> None:
+        """Answer a peer's first message, which the entrance has let in."""
+        message = Message.clear(header, datagram)
+        self._timers.append(self.timers.at(self.now + _HALF_OPEN, self._half_open_too_long))
+        self.runner.accept(header, datagram, self.path, initial.responder(self, message))
+
+    def receive(self, header: Header, datagram: bytes, path: Path) -> None:
+        """A datagram that carries this session's SPIs."""
+        from_initiator = bool(header.flags & Flag.INITIATOR)
+        if from_initiator == self.initiator:
+            self.drop("a message of our own side")
+            return
+        self.runner.receive(header, datagram, path)
+
+    def negotiate(self, tunnel: Tunnel) -> None:
+        """Make a child for a tunnel: with IKE_AUTH, or as soon as nothing else is being asked."""
+        if self.state == CONNECTING:
+            if tunnel not in self._waiting and tunnel is not self._first:
+                self._waiting.append(tunnel)
+            return
+
+        def failed(session: Session, error: Exception) -> None:
+            session.child_failed(tunnel.name, error)
+
+        self.runner.ask(
+            Task("child {}".format(tunnel.name), lambda session: create_child.initiator(session, tunnel), failed)
+        )
+
+    def delete_children(self, children: list[ChildSa]) -> None:
+        """Tell the peer that these children go."""
+        self._deleting.update(child.inbound for child in children)
+        self.delete_at_peer(children)
+
+    def delete_at_peer(self, children: list[ChildSa]) -> None:
+        for child in children:
+            self.delete_spi_at_peer(child.inbound)
+
+    def delete_spi_at_peer(self, inbound: SaId) -> None:
+        """Delete a child at the peer by our SPI, whether or not we have it."""
+        protocol = Protocol.AH if inbound.protocol == AH else Protocol.ESP
+        self._tell("delete of {:#010x}".format(inbound.spi), [Delete(protocol, (inbound.spi.to_bytes(4, "big"),))])
+
+    def probe(self) -> None:
+        """Ask whether the peer is there."""
+        settings = self.settings
+        self._tell("liveness", [], patience=(settings.dpd_retry, settings.dpd_maxfail))
+
+    def _tell(self, label: str, payloads: list, patience: tuple[int, int] | None = None) -> None:
+        def failed(session: Session, error: Exception) -> None:
+            session.host.debug("{}: {}: {}".format(session, label, error))
+
+        self.runner.ask(Task(label, lambda session: informational.initiator(session, payloads), failed, patience))
+
+    def close(self, reason: str) -> None:
+        """End the IKE SA, and say so to the peer where it can understand us."""
+        if self.state not in (ESTABLISHED, REKEYED):
+            self.ended(reason)
+            return
+        self.state = CLOSING
+        self._lose_children(reason)
+        self.runner.preempt(
+            Task(
+                "delete of the IKE SA",
+                lambda session: informational.last_word(session, reason),
+                lambda session, error: session.ended(reason),
+            )
+        )
+
+    def abandon(self, reason: str) -> None:
+        """End the IKE SA without a word: the peer wouldn't understand."""
+        self.ended(reason)
+
+    # Exchanges
+
+    def responder(self, rule: rules.Rule, message: Message) -> Steps:
+        """The generator that answers a request of an established peer."""
+        return _RESPONDERS[rule](self, message)
+
+    def drop(self, reason: str) -> None:
+        """Count a datagram that we don't take; the first of its kind is worth a line."""
+        self.host.count("dropped")
+        if reason not in self._complaints:
+            self._complaints.add(reason)
+            self.host.debug("{}: dropped a message: {}".format(self, reason))
+
+    def heard(self, path: Path) -> None:
+        """An authentic message. Behind NAT the peer is wherever its messages come from (RFC 7296 2.23)."""
+        if self.keys is None:
+            return
+        self.liveness.heard()
+        if path != self.path and (self.peer_nat or self.state == CONNECTING):
+            self.path = path
+
+    def unfit(self, message: Message, complaint: str) -> None:
+        """An answer in clear that doesn't fit: anybody could have written it, but it may explain a silence."""
+        refusal = message.refusal()
+        text = notify_name(refusal.kind) if refusal is not None else complaint
+        self.drop("IKE_SA_INIT response: {}".format(text))
+        if not self.hint and refusal is not None:
+            self.hint = "{} says {} (unauthenticated)".format(self.path.peer, text)
+            self.host.warning("{}: {}".format(self, self.hint))
+            self.engine.session_hint(self, self.hint)
+
+    def silent(self, task: Task) -> None:
+        """The peer answered none of a request's retransmissions: it is gone (RFC 7296 2.4)."""
+        reason = self.hint or "no answer from {}".format(self.path.peer)
+        if self.state != CONNECTING:
+            self.engine.peer_dead(self, reason)
+            return
+        if not self.hint and self.keys is None:
+            reason += ": unreachable, filtered, or not configured for us"
+        elif not self.hint:
+            reason += " in IKE_AUTH: port {} filtered, or not configured for us".format(self.path.peer_port)
+        self.runner.withdraw(PeerError(reason))
+        self.ended(reason)
+
+    def request_failed(self, error: Exception) -> None:
+        """A peer's request that we didn't carry out."""
+        if self.state == CONNECTING:
+            self.ended(str(error))
+            return
+        self.host.warning("{}: {}".format(self, error))
+        self.engine.session_hint(self, str(error))
+
+    def check_free(self, message: Message) -> None:
+        """Refuse for now what would cross with the end or the replacement of this IKE SA (RFC 7296 2.25)."""
+        child = message.has(Payload.TSI)
+        rekeying = self.runner.asking == _REKEY_IKE
+        making = self.runner.asking.startswith("child ")
+        if self.state != ESTABLISHED or (child and rekeying) or (not child and making):
+            raise PeerError("a request that crosses with the end of this IKE SA", Notify.TEMPORARY_FAILURE)
+
+    # Successors
+
+    def succeeded_by(
+        self, spi_i: bytes, spi_r: bytes, suite: IkeSuite, keys: IkeKeys, initiator: bool, precedence: bytes
+    ) -> None:
+        """A rekey has made an IKE SA to replace this one; of two that were made at once the higher nonce's stays."""
+        session = self._successor(spi_i, spi_r, suite, keys, initiator)
+        session.precedence = precedence
+        rival, self._rival = self._rival, None
+        if rival is not None:
+            winner, loser = (session, rival) if precedence > rival.precedence else (rival, session)
+            if loser.initiator:
+                loser.close("lost a collision")
+            self._give_way(winner)
+        elif not initiator and self.runner.asking == _REKEY_IKE:
+            self._rival = session
+        else:
+            self._give_way(session)
+
+    def _successor(self, spi_i: bytes, spi_r: bytes, suite: IkeSuite, keys: IkeKeys, initiator: bool) -> Session:
+        session = Session(self.host, self.engine, self.remote, self.path, initiator, spi_i)
+        session.spi_i, session.spi_r = spi_i, spi_r
+        session.local_id, session.peer_id = self.local_id, self.peer_id
+        session.local_nat, session.peer_nat = self.local_nat, self.peer_nat
+        session.fragmentation, session.fragment_room = self.fragmentation, self.fragment_room
+        session.protect(suite, keys)
+        session._start()
+        self.engine.session_made(session)
+        return session
+
+    def _give_way(self, successor: Session) -> None:
+        """Hand over children and what waits; the end that made the successor deletes this one."""
+        self.host.info("{}: IKE SA replaced, {}".format(self, "/".join(successor.suite.names().values())))
+        for child in self.children():
+            child.ike = successor.id
+        successor._later, self._later = self._later, {}
+        successor._deleting, self._deleting = self._deleting, set()
+        self.runner.hand_over(successor.runner)
+        self._cancel_timers()
+        self.liveness.stop()
+        self.state = REKEYED
+        if successor.initiator:
+            self.runner.ask(
+                Task(
+                    "delete of the IKE SA",
+                    lambda session: informational.last_word(session, "replaced"),
+                    lambda session, error: session.ended("replaced"),
+                )
+            )
+        else:
+            self._timers.append(self.timers.at(self.now + _OLD_IKE_SA, lambda now: self.ended("replaced")))
+
+    def _rekey_failed(self, error: Exception) -> None:
+        """The replacement failed: the peer's, if there is one, or ours again some time later."""
+        rival, self._rival = self._rival, None
+        if rival is not None:
+            self._give_way(rival)
+        elif self.state == ESTABLISHED:
+            self.host.warning("{}: IKE SA rekey failed: {}".format(self, error))
+            delay = _RETRY + _RETRY_JITTER * self.random(1)[0] / 256
+            self._timers.append(self.timers.at(self.now + delay, self._soft_expired))
+
+    # Ends
+
+    def ended(self, reason: str) -> None:
+        """The IKE SA is over. It still answers duplicates for a while."""
+        if self.state == CLOSED:
+            return
+        rival, self._rival = self._rival, None
+        if rival is not None:
+            self._give_way(rival)
+        connecting = self.state == CONNECTING
+        self.state = CLOSED
+        self._cancel_timers()
+        self.liveness.stop()
+        tasks = self.runner.stop()
+        level = self.host.warning if connecting else self.host.info
+        level("{}: IKE SA {}: {}".format(self, "failed" if connecting else "closed", reason))
+        self._lose_children(reason)
+        waiting = ([self._first] if self._first else []) + self._waiting
+        self._first, self._waiting = None, []
+        self.engine.session_down(self, waiting, reason, linger=_LINGER if self.keys is not None else 0.0)
+        for task in tasks:
+            task.failed(self, PeerError(reason))
+
+    def _lose_children(self, reason: str) -> None:
+        for child in self.children():
+            self.engine.child_lost(child, reason)
+
+    def _initial_failed(self, error: Exception) -> None:
+        """The initial exchanges failed; a responder that we don't believe is told so (RFC 7296 2.21.2)."""
+        notify = getattr(error, "notify", 0)
+        if notify and self.keys is not None and self.state == CONNECTING:
+            self.runner.say([Notification(notify)])
+        self.ended(str(error))
+
+    def _half_open_too_long(self, now: float) -> None:
+        if self.state == CONNECTING:
+            self.ended("{} fell silent before IKE_AUTH".format(self.path.peer))
+
+    def _schedule_expiry(self, lifetime: int) -> None:
+        if not lifetime:
+            return
+        share = _SOFT + _SOFT_JITTER * self.random(1)[0] / 256
+        self._timers.append(self.timers.at(self.now + lifetime * share, self._soft_expired))
+        self._timers.append(self.timers.at(self.now + lifetime, self._hard_expired))
+
+    def _soft_expired(self, now: float) -> None:
+        if self.state == ESTABLISHED and self.children():
+            self.runner.ask(Task(_REKEY_IKE, rekey_ike.initiator, Session._rekey_failed))
+
+    def _hard_expired(self, now: float) -> None:
+        self.close("its lifetime is over")
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def __str__(self) -> str:
+        return self.remote.name

@@ -1,0 +1,450 @@
+"""IKEv2 between two engines: the first tunnel, its failures in the operator's words, its whole life."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import ipaddress
+
+import pytest
+
+from ike.config.settings import Identity, SaProposal, Traffic
+from ike.wire.header import decode_header
+from ike.wire.v2_numbers import Exchange
+from tests.unit.exchange import world as worlds
+from tests.unit.exchange.world import bring_up
+
+world = functools.partial(worlds.world, version=2)
+
+
+def exchanges(pair) -> list[int]:
+    """The exchange types of what was sent, without the marker that says which side sent it."""
+    return [decode_header(datagram).exchange for _, datagram in pair.wire if len(datagram) > 1]
+
+
+def agree(pair) -> bool:
+    """Whether both kernels hold the same two SAs and nothing else."""
+    ours, theirs = pair.tokyo.installed(), pair.osaka.installed()
+    shapes = [
+        [(sa.spi, sa.encryption_key, sa.integrity_key, sa.source, sa.esn) for sa in installed]
+        for installed in (ours, theirs)
+    ]
+    return shapes[0] == shapes[1] and len(ours) == 2
+
+
+def test_the_tunnel_is_up_after_four_messages(tmp_path):
+    pair = world(tmp_path)
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(True, "")]
+    assert pair.established()
+    assert exchanges(pair) == [34, 34, 35, 35]
+    assert agree(pair)
+    assert {(sa.encryption, len(sa.encryption_key), sa.reqid) for sa in pair.tokyo.installed()} == {("aes_gcm", 36, 7)}
+
+
+def test_each_end_receives_before_it_sends(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    for gateway in pair.gateways():
+        installs = [name for name, argument in gateway.kernel.log if name in ("update_sa", "add_sa")]
+        assert installs == ["update_sa", "add_sa"]
+
+
+@pytest.mark.parametrize("starter", ["tokyo", "osaka"])
+def test_a_packet_that_meets_the_policy_brings_it_up_from_either_end(tmp_path, starter):
+    pair = world(tmp_path)
+    getattr(pair, starter).engine.acquire(7, pair.now)
+    pair.exchange()
+    assert pair.established()
+
+
+SUITES = [
+    {"encryption": (("aes_cbc", 128),), "hashes": ("hmac_sha1",), "prfs": ("hmac_sha1",), "groups": ("modp1024",)},
+    {"encryption": (("3des_cbc", 192),), "hashes": ("hmac_md5",), "prfs": ("hmac_md5",), "groups": ("modp1024",)},
+    {"encryption": (("aes_cbc", 256),), "hashes": ("aes_xcbc",), "prfs": ("aes_xcbc",), "groups": ("ecp256",)},
+    {"encryption": (("aes_ctr", 256),), "hashes": ("aes_cmac",), "prfs": ("aes_cmac",), "groups": ("ecp384",)},
+    {"encryption": (("chacha20_poly1305", 256),), "prfs": ("hmac_sha2_512",), "groups": ("curve448",)},
+    {"encryption": (("aes_gcm_8", 128),), "prfs": ("hmac_sha2_384",), "groups": ("ecp521",)},
+]
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite["encryption"][0][0])
+def test_every_kind_of_suite(tmp_path, suite):
+    pair = world(tmp_path, tokyo=suite, osaka=suite)
+    bring_up(pair)
+    pair.exchange()
+    assert pair.established()
+    assert agree(pair)
+
+
+ESPS = [
+    SaProposal("esp", (("3des_cbc", 192),), ("hmac_sha1",)),
+    SaProposal("esp", (("aes_cbc", 256),), ("hmac_sha2_256",)),
+    SaProposal("esp", (("chacha20_poly1305", 256),)),
+    SaProposal("esp", (("aes_gcm", 128), ("aes_cbc", 128)), ("hmac_sha2_256",)),
+    SaProposal("ah", (), ("hmac_sha2_512",)),
+]
+
+
+@pytest.mark.parametrize("sa", ESPS, ids=str)
+def test_every_kind_of_child(tmp_path, sa):
+    pair = world(tmp_path, tokyo_tunnel={"proposals": (sa,)}, osaka_tunnel={"proposals": (sa,)})
+    bring_up(pair)
+    pair.exchange()
+    assert pair.established()
+    assert agree(pair)
+
+
+def test_transport_mode_carries_its_selector(tmp_path):
+    hosts = {
+        "mode": "transport",
+        "selector": Traffic(ipaddress.ip_network(worlds.TOKYO), ipaddress.ip_network(worlds.OSAKA), 6, 0, 80),
+    }
+    mirror = {**hosts, "selector": hosts["selector"].reversed()}
+    pair = world(tmp_path, tokyo_tunnel=hosts, osaka_tunnel=mirror)
+    bring_up(pair)
+    pair.exchange()
+    assert pair.established()
+    assert {sa.mode for sa in pair.tokyo.installed()} == {"transport"}
+    assert {sa.selector.protocol for sa in pair.osaka.installed()} == {6}
+
+
+def test_a_wider_selector_is_narrowed_to_what_the_responder_has(tmp_path):
+    wide = Traffic(worlds.TOKYO_NET, ipaddress.ip_network("192.168.0.0/16"))
+    pair = world(tmp_path, tokyo_tunnel={"selector": wide})
+    bring_up(pair)
+    pair.exchange()
+    assert pair.established()
+
+
+# IKE_SA_INIT begun again
+
+
+def test_a_group_that_the_responder_did_not_choose_is_answered_with_the_one_it_did(tmp_path):
+    pair = world(tmp_path, osaka={"groups": ("ecp256",)})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(True, "")]
+    assert exchanges(pair) == [34, 34, 34, 34, 35, 35]
+
+
+def test_a_cookie_is_asked_for_and_given(tmp_path):
+    pair = world(tmp_path, osaka={"cookie_required": True, "groups": ("ecp256",)})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(True, "")]
+    assert exchanges(pair) == [34] * 6 + [35, 35]
+    assert pair.osaka.engine.host.counters["cookies"] == 1
+
+
+# Failures, in the operator's words
+
+
+def test_a_wrong_key_is_named_at_both_ends(tmp_path):
+    pair = world(tmp_path, psk=b"test\n")
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(False, "the peer refused: AUTHENTICATION_FAILED: probably the pre-shared keys differ")]
+    assert pair.osaka.said("authentication failed: probably the pre-shared keys differ")
+    assert not pair.tokyo.kernel.list_sas()
+    assert not pair.osaka.kernel.list_sas()
+    assert not pair.osaka.engine.sessions
+
+
+@pytest.mark.parametrize("key, words", [(b"", "the file is empty"), (None, "No such file")])
+def test_a_bad_key_file_is_named_and_nothing_is_sent(tmp_path, key, words):
+    pair = world(tmp_path)
+    path = tmp_path / "tokyo.psk"
+    path.unlink() if key is None else path.write_bytes(key)
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome[0][0] is False
+    assert words in outcome[0][1]
+    assert pair.wire == []
+
+
+def test_a_responder_without_a_key_says_so_to_its_operator_only(tmp_path):
+    pair = world(tmp_path)
+    (tmp_path / "osaka.psk").unlink()
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert pair.osaka.said("No such file")
+    assert "AUTHENTICATION_FAILED" in outcome[0][1]
+
+
+def test_no_common_ike_proposal_names_the_nearest_and_the_initiator_does_not_give_up_at_once(tmp_path):
+    pair = world(tmp_path, osaka={"encryption": (("aes_gcm", 128),)})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == []
+    assert pair.osaka.said("nearest offer: encryption: theirs aes256_gcm, ours aes128_gcm")
+    pair.run(120)
+    assert outcome == [(False, "210.22.22.22 says NO_PROPOSAL_CHOSEN (unauthenticated)")]
+    assert not pair.osaka.engine.sessions
+
+
+def test_no_common_child_proposal_leaves_the_ike_sa(tmp_path):
+    pair = world(tmp_path, osaka_tunnel={"proposals": (SaProposal("esp", (("aes_cbc", 128),), ("hmac_sha1",)),)})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert pair.osaka.said("encryption: theirs aes256_gcm, ours aes128_cbc")
+    assert outcome == [(False, "the peer refused the child: NO_PROPOSAL_CHOSEN")]
+    assert not pair.tokyo.kernel.list_sas()
+    assert not pair.osaka.kernel.list_sas()
+    assert [one.state for one in pair.tokyo.engine.sessions] == ["established"]
+
+
+def test_selectors_that_differ_are_shown_side_by_side(tmp_path):
+    other = Traffic(ipaddress.ip_network("192.168.21.0/24"), ipaddress.ip_network("192.168.10.0/24"))
+    pair = world(tmp_path, osaka_tunnel={"selector": other})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert pair.osaka.said(
+        "the peer wants 192.168.20.0/24 - 192.168.10.0/24; we have 192.168.21.0/24 - 192.168.10.0/24"
+    )
+    assert outcome == [(False, "the peer refused the child: TS_UNACCEPTABLE")]
+
+
+def test_modes_that_differ_make_no_child(tmp_path):
+    pair = world(tmp_path, osaka_tunnel={"mode": "transport"})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert pair.osaka.said("mode: theirs tunnel, ours transport")
+    assert outcome == [(False, "the peer refused the child: NO_PROPOSAL_CHOSEN")]
+    pair = world(tmp_path, tokyo_tunnel={"mode": "transport"})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(False, "the peer declined transport mode")]
+    assert not pair.osaka.kernel.installed
+
+
+def test_an_identity_that_differs_is_shown_with_the_wanted_one_at_the_responder(tmp_path):
+    pair = world(tmp_path, tokyo={"my_ids": (Identity("ipaddr", ipaddress.ip_address("210.11.22.33")),)})
+    bring_up(pair)
+    pair.exchange()
+    assert pair.osaka.said("the peer calls itself ipaddr 210.11.22.33; peers_id is ipaddr 210.11.11.11")
+    assert not pair.osaka.kernel.list_sas()
+
+
+def test_an_identity_that_differs_is_refused_by_the_initiator_too_and_the_responder_is_told(tmp_path):
+    pair = world(tmp_path, osaka={"my_ids": (Identity("fqdn", "osaka.example"),)})
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(False, "the peer calls itself fqdn osaka.example; peers_id is ipaddr 210.22.22.22")]
+    assert not pair.tokyo.kernel.list_sas()
+    assert not pair.osaka.kernel.list_sas()
+    assert not pair.osaka.engine.sessions
+
+
+def test_a_silent_peer_is_named(tmp_path):
+    pair = world(tmp_path)
+    pair.mangle = lambda datagram: []
+    outcome = bring_up(pair)
+    pair.run(120)
+    assert outcome == [(False, "no answer from 210.22.22.22: unreachable, filtered, or not configured for us")]
+
+
+@pytest.mark.parametrize("operation", ["allocate_spi", "update_sa", "add_sa"])
+@pytest.mark.parametrize("end", ["tokyo", "osaka"])
+def test_a_kernel_that_refuses_leaves_nothing_half_installed_at_either_end(tmp_path, operation, end):
+    pair = world(tmp_path)
+    getattr(pair, end).kernel.fail(operation, errno.ENOSYS)
+    bring_up(pair)
+    pair.exchange()
+    for gateway in pair.gateways():
+        assert not gateway.kernel.list_sas()
+    assert getattr(pair, end).said("the kernel refused")
+    pair.run(60)
+    for gateway in pair.gateways():
+        if not gateway.state.up:
+            gateway.engine.acquire(7, pair.now)
+    pair.run(60)
+    assert agree(pair)
+
+
+# Life
+
+
+def test_a_lost_datagram_of_any_place_is_made_good(tmp_path):
+    for lost in range(4):
+        pair = world(tmp_path, seed=lost)
+        count = iter(range(1000))
+        pair.mangle = lambda datagram, count=count, lost=lost: [] if next(count) == lost else [datagram]
+        outcome = bring_up(pair)
+        pair.run(30)
+        assert outcome == [(True, "")], lost
+        assert agree(pair), lost
+
+
+def test_a_duplicate_of_every_datagram_changes_nothing(tmp_path):
+    pair = world(tmp_path)
+    pair.mangle = lambda datagram: [datagram, datagram]
+    bring_up(pair)
+    pair.run(5)
+    assert agree(pair)
+    assert len(pair.wire) < 12
+
+
+def expire(gateway, pair, hard: bool = False) -> None:
+    for child in list(gateway.state.children):
+        gateway.engine.expire(child.inbound, hard, pair.now)
+
+
+@pytest.mark.parametrize("pfs", [False, True])
+@pytest.mark.parametrize("starter", ["tokyo", "osaka"])
+def test_a_soft_expiry_makes_the_next_child_before_the_old_one_goes(tmp_path, pfs, starter):
+    pair = world(tmp_path, tokyo={"need_pfs": pfs}, osaka={"need_pfs": pfs})
+    bring_up(pair)
+    pair.run(3600)
+    first = pair.tokyo.state.children[0]
+    expire(getattr(pair, starter), pair)
+    pair.exchange()
+    assert exchanges(pair)[-2:] == [Exchange.CREATE_CHILD_SA] * 2
+    assert len(pair.tokyo.state.children) == len(pair.osaka.state.children) == 2
+    young = [child for child in pair.tokyo.state.children if child is not first]
+    assert (young[0].replaces, young[0].pfs) == (first.spi_in, "curve25519" if pfs else "")
+    pair.run(60)
+    assert agree(pair)
+    assert first not in pair.tokyo.state.children
+
+
+def test_the_responder_of_a_rekey_goes_on_sending_where_the_initiator_surely_receives(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(3600)
+    before = {sa.spi for sa in pair.osaka.installed()}
+    expire(pair.tokyo, pair)
+    pair.exchange()
+    fresh = [sa for sa in pair.osaka.installed() if sa.spi not in before]
+    assert [sa.destination for sa in fresh] == [worlds.OSAKA]
+    pair.run(6)
+    assert len(pair.osaka.installed()) == 4
+
+
+def test_pfs_with_another_group_is_begun_again(tmp_path):
+    pair = world(
+        tmp_path,
+        tokyo={"need_pfs": True, "groups": ("curve25519", "ecp256")},
+        osaka={"need_pfs": True, "groups": ("ecp256", "curve25519")},
+    )
+    bring_up(pair)
+    pair.run(3600)
+    expire(pair.tokyo, pair)
+    pair.run(60)
+    assert agree(pair)
+    assert {child.pfs for child in pair.osaka.state.children} == {"ecp256"}
+
+
+def test_a_hard_expiry_is_told_and_the_tunnel_comes_back(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(3600)
+    before = {sa.spi for sa in pair.osaka.installed()}
+    expire(pair.tokyo, pair, hard=True)
+    pair.run(60)
+    assert agree(pair)
+    assert not before & {sa.spi for sa in pair.osaka.installed()}
+
+
+def test_the_ike_sa_is_replaced_before_it_ends_and_its_child_lives_on(tmp_path):
+    pair = world(tmp_path, tokyo={"lifetime_seconds": 1000}, osaka={"lifetime_seconds": 1000})
+    bring_up(pair)
+    pair.exchange()
+    before = {sa.spi for sa in pair.osaka.installed()}
+    ids = {one.id for one in pair.tokyo.engine.sessions}
+    for _ in range(20):
+        pair.run(500)
+        assert agree(pair)
+        assert len(pair.tokyo.engine.sessions) == len(pair.osaka.engine.sessions) == 1
+    assert before == {sa.spi for sa in pair.osaka.installed()}
+    assert not ids & {one.id for one in pair.tokyo.engine.sessions}
+    assert pair.tokyo.engine.sessions[0].spi_i == pair.osaka.engine.sessions[0].spi_i
+    expire(pair.osaka, pair)
+    pair.run(60)
+    assert agree(pair)
+
+
+def test_down_removes_both_ends_children_and_stays_down(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    assert pair.tokyo.engine.down("net", pair.now) == 1
+    pair.run(600)
+    assert not pair.tokyo.kernel.installed
+    assert not pair.osaka.kernel.installed
+
+
+def test_a_peer_that_lost_everything_is_believed_and_leaves_no_orphans(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    reborn = world(tmp_path)
+    pair.tokyo = reborn.tokyo
+    pair.now += 100
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(True, "")]
+    assert agree(pair)
+    assert len(pair.osaka.engine.sessions) == 1
+
+
+def test_liveness_notices_a_dead_peer_and_the_tunnel_comes_back(tmp_path):
+    pair = world(tmp_path, tokyo={"dpd_delay": 10, "dpd_retry": 2, "dpd_maxfail": 3})
+    bring_up(pair)
+    pair.run(120)
+    assert pair.established()
+    assert Exchange.INFORMATIONAL in exchanges(pair)
+    pair.mangle = lambda datagram: []
+    pair.run(60)
+    assert not pair.tokyo.state.up
+    assert not pair.tokyo.kernel.installed
+    assert "no answer from 210.22.22.22" in pair.tokyo.state.reason
+    pair.mangle = lambda datagram: [datagram]
+    pair.run(600)
+    assert agree(pair)
+
+
+def test_closing_tells_the_peer_and_leaves_no_sa(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    pair.osaka.state.wanted = False
+    pair.tokyo.engine.close(pair.now)
+    pair.exchange()
+    assert not pair.tokyo.kernel.list_sas()
+    assert not pair.osaka.kernel.list_sas()
+    assert not pair.osaka.engine.sessions
+
+
+def test_status_tells_what_is_up(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    status = pair.tokyo.engine.status(pair.now)
+    (tunnel,) = status["tunnels"]
+    assert (tunnel["state"], tunnel["reason"]) == ("up", "")
+    assert tunnel["child_sas"][0]["encryption"] == "aes_gcm"
+    (ike,) = status["ike_sas"]
+    assert (ike["version"], ike["state"], ike["peer"]["id"]) == (2, "established", "ipaddr 210.22.22.22")
+    assert (ike["encryption"], ike["prf"], ike["group"]) == ("aes256_gcm", "hmac_sha2_256", "curve25519")
+
+
+# NAT
+
+
+def test_behind_nat_both_ends_float_and_encapsulate(tmp_path):
+    pair = world(tmp_path)
+    pair.nat["tokyo"] = ipaddress.ip_address("203.0.113.7")
+
+    from ike.config.settings import Endpoint
+
+    changed = world(tmp_path, osaka={"peers": (Endpoint(ipaddress.ip_address("203.0.113.7")),)})
+    pair.osaka = changed.osaka
+    bring_up(pair)
+    pair.run(30)
+    assert pair.established()
+    assert {sa.encapsulation.source_port for sa in pair.tokyo.installed()} == {4500}
+    assert {sa.encapsulation.destination_port for sa in pair.osaka.installed()} == {4500}
+    assert pair.wire[-1] == ("tokyo", b"\xff")
