@@ -59,7 +59,7 @@ class Watch:
         try:
             self.daemon.bring_up(name, seconds)
         except DaemonError as error:
-            self.failures[name] = str(error)
+            self.failures[name] = str(error).removeprefix(name + ": ")
 
     def _explained(self, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
         """The verdicts as data, with the daemon's reasons where something is missing."""
