@@ -34,6 +34,7 @@ class ServiceState:
     """A unit as systemd has it loaded."""
 
     active: bool
+    starting: bool  # or waiting to be started again after a failure
     enabled: bool
     needs_daemon_reload: bool
 
@@ -47,6 +48,7 @@ def service_state(run: Run, service: str) -> ServiceState:
     values = dict(line.partition("=")[::2] for line in output.splitlines())
     return ServiceState(
         active=values.get("ActiveState") in ("active", "reloading"),
+        starting=values.get("ActiveState") == "activating",
         enabled=values.get("UnitFileState") == "enabled",
         needs_daemon_reload=values.get("NeedDaemonReload") == "yes",
     )
@@ -72,7 +74,9 @@ def service_actions(state: ServiceState, roles: frozenset[str], pending: Sequenc
         actions.append(ENABLE)  # after which systemd reads all units anew by itself
     elif UNIT in roles or state.needs_daemon_reload:
         actions.append(DAEMON_RELOAD)
-    if not state.active:
+    if state.starting:
+        actions.append(RESTART)  # what is starting may have read the old files
+    elif not state.active:
         actions.append(START)
     elif RESTART in wanted:
         actions.append(RESTART)

@@ -35,7 +35,7 @@ class SimulatedHost:
 
     def __init__(self, root):
         self.root = root
-        self.active = self.enabled = False
+        self.active = self.enabled = self.starting = False
         self.commands = []
         self.failing = ""
         self.paths = {
@@ -70,7 +70,7 @@ class SimulatedHost:
         if command[0] == "journalctl":
             return 0, "the daemon's last words\n", ""
         if verb == "show":
-            state = "active" if self.active else "inactive"
+            state = "active" if self.active else "activating" if self.starting else "inactive"
             enabled = "enabled" if self.enabled else "disabled"
             return 0, f"ActiveState={state}\nUnitFileState={enabled}\nNeedDaemonReload=no\n", ""
         self.commands.append(verb)

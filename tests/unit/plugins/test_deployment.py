@@ -68,6 +68,12 @@ def test_the_service_is_told_no_more_than_a_change_needs(host, role, commands):
     assert host.commands == commands and outcome.files == {str(host.paths[role]): "updated"}
 
 
+def test_a_daemon_that_fails_over_and_over_is_started_afresh(host):
+    """What systemd is just starting may hold halves of the old program and of the new one."""
+    host.starting = True
+    assert host.deploy().service == ("enable", "restart")
+
+
 def test_check_mode_on_a_fresh_host_writes_nothing_and_says_everything(host):
     before = host.files()
     outcome = host.deploy(dry=True)
