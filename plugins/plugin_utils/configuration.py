@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..module_utils.ike.config.build import LocalEnd, PeerEnd, site_configuration
+from ..module_utils.ike.config.grammar import TANUKI
 from ..module_utils.ike.config.render import render
 from .inventory import Site
 from .paths import Paths
 from .plan import TunnelEnd
 
-DIALECT = "tanuki"
-
 _HEADER = "# Written by tanuki.ipsec for {}; changes are overwritten.\n\n"
 
 
-def configuration_text(site: Site, ends: Sequence[TunnelEnd], paths: Paths) -> str:
-    """The whole racoon2.conf of one host."""
-    local = LocalEnd(site.address, paths.psk_directory)
+def configuration_text(site: Site, ends: Sequence[TunnelEnd], paths: Paths, dialect: str = TANUKI) -> str:
+    """The whole racoon2.conf of one host. In dialect ``racoon2``, upstream's, each of its known crashes has a guard."""
+    local = LocalEnd(site.address, paths.psk_directory, spmd_password_file=paths.spmd_password)
     peers = [_peer_end(end) for end in ends]
-    return _HEADER.format(site.name) + render(site_configuration(local, peers, DIALECT))
+    return _HEADER.format(site.name) + render(site_configuration(local, peers, dialect))
 
 
 def _peer_end(end: TunnelEnd) -> PeerEnd:

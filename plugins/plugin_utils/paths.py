@@ -29,6 +29,11 @@ class Paths:
         return self.config_directory + "/psk"
 
     @property
+    def spmd_password(self) -> str:
+        """What upstream's two daemons know each other by. The language wants it named for ours too."""
+        return self.config_directory + "/spmd.pwd"
+
+    @property
     def application(self) -> str:
         return self.library_directory + "/ike.pyz"
 
