@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ..crypto.algorithms import GROUPS_BY_NUMBER
 from .grammar import BOOLEANS, BYTE_UNITS, EVENT_SYNONYMS, GROUP_NUMBERS, RACOON2, TIME_UNITS, Rule
-from .model import KEYWORD, Item
+from .model import KEYWORD, MARK, Item
 from .settings import MACROS, Address, Endpoint, Identity, Network
 from .syntax import NUMBER, number
 from .variables import Variables
@@ -138,7 +138,7 @@ class Reader:
     def _network(self, item: Item) -> Place:
         place = self.place(item)
         network = place.network()
-        if place.address is not None and network.network_address != place.address:
+        if place.address is not None and int(network.network_address) != int(place.address):  # a scope is no host bit
             self._deviate(
                 "{}/{} has bits beyond its prefix, the network is {}".format(place.address, place.prefix, network),
                 "installs it unmasked",
@@ -187,7 +187,7 @@ class Reader:
         marks = 0
         bits, key = None, ""
         for word in item[1:]:
-            if word.text == ",":
+            if word.kind == MARK:
                 marks += 1
             elif marks == 1:
                 bits = number(word.text)
