@@ -129,7 +129,7 @@ def _free_port() -> int:
 def _answers(port: int) -> bool:
     """True when a banner of SSH comes back. QEMU accepts the connection long before the machine does."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -19,7 +19,8 @@ from lab.wire import canaries, esp_spis, ping_command
 
 # What each profile's SAs look like in setkey -D.
 ALGORITHMS = {"2007": ("3des-cbc", "hmac-sha1"), "ikev1-aes": ("aes-cbc", "hmac-sha256")}
-PINGS = 6
+PINGS = 5
+COLD_PINGS = 10  # half a second apart: a handshake between emulated machines on a busy host may take a second or two
 SHOWN = 12  # packets of the capture that are printed
 NO_IKE = [Rule(f"no-ike-{port}", "drop", protocol=frames.UDP, port=port) for port in (IKE_PORT, NAT_T_PORT)]
 
@@ -58,9 +59,9 @@ class Proof:
         print(f"\n-- cold tunnel: the first packet from {source.name}'s client raises it", flush=True)
         left = self._take_down()
         self._check(not left, f"{left} SAs are left after the tunnel was taken down")
-        received = self._ping(source, destination)
-        # The kernel drops the packet that it raises the acquire for: the next one crosses.
-        self._check(received >= PINGS - 2, f"{received} of {PINGS} pings were answered, the first raised the tunnel")
+        received = self._ping(source, destination, COLD_PINGS)
+        # The kernel drops what meets the policy before the SAs are there: the first pings are lost.
+        self._check(received > 0, f"{received} of {COLD_PINGS} pings were answered, the first raised the tunnel")
 
     def _take_down(self) -> int:
         """Take the tunnel down at both ends: how many SAs are left.
@@ -78,12 +79,12 @@ class Proof:
 
     def _warm_ping(self, source: Site, destination: Site) -> None:
         print(f"\n-- warm tunnel: {source.name}'s client pings {destination.name}'s", flush=True)
-        received = self._ping(source, destination)
+        received = self._ping(source, destination, PINGS)
         self._check(received == PINGS, f"{received} of {PINGS} pings {source.name} > {destination.name} were answered")
 
-    def _ping(self, source: Site, destination: Site) -> int:
+    def _ping(self, source: Site, destination: Site, count: int) -> int:
         """Ping from LAN client to LAN client: how many replies came."""
-        output = self.lab.run(f"{source.name}-client", ping_command(destination, PINGS)).stdout
+        output = self.lab.run(f"{source.name}-client", ping_command(destination, count)).stdout
         _show(output)
         found = re.search(r"(\d+) received", output)
         return int(found[1]) if found else 0
