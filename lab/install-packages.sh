@@ -13,7 +13,10 @@ done
 
 echo "== installing Debian packages:$missing"
 as_root=""
-[ "$(id -u)" = 0 ] || as_root="sudo"
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "there is no sudo here: run 'make packages' as root first" >&2; exit 1; }
+    as_root="sudo"
+fi
 $as_root apt-get -o DPkg::Lock::Timeout=300 update --quiet=2
 $as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get -o DPkg::Lock::Timeout=300 install --quiet=2 --yes --no-install-recommends $missing
