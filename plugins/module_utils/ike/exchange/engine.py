@@ -215,6 +215,10 @@ class Engine:
     def has(self, child: ChildSa) -> bool:
         return self.tunnels.child_by_id(child.inbound) is child
 
+    def has_another(self, session: Session) -> bool:
+        """Whether another session with this peer has children."""
+        return any(one.children() for one in self._sessions.of(session.remote) if one is not session)
+
     def session_made(self, session: Session) -> None:
         """An IKE SA that replaces another: established from its beginning."""
         self._sessions.add(session, half_open=False)
