@@ -115,3 +115,9 @@ fuzz: deps  ## Fuzz the wire and configuration floors, FUZZ_SECONDS=600 in all; 
 	  python3 tests/fuzz/fuzz_$$target.py -max_total_time=$$(($(FUZZ_SECONDS) / 2)) -print_final_stats=1 \
 	    -artifact_prefix=$(BUILD)/fuzz/$$target- $(BUILD)/fuzz/$$target tests/fuzz/corpus/$$target; \
 	done
+
+# ---- Interoperability: other people's daemons, on a kernel with ESP (docs/interop.md) ---------------------------------
+
+.PHONY: interop
+interop: deps  ## IKE against strongSwan and Libreswan with real packets; prints the matrix
+	tests/interop/run

@@ -34,7 +34,8 @@ conn net
     ikev2=no
     auto=ignore
     ike={ike}
-    {protocol}={algorithms}
+    phase2={protocol}
+    phase2alg={algorithms}
     pfs={pfs}
     type={view.suite.mode}
     fragmentation={fragmentation}
@@ -119,7 +120,7 @@ class Libreswan:
         return ""
 
     def down(self) -> None:
-        self._whack("--name", "net", "--down")
+        self._whack("--name", "net", "--terminate")
 
     def established(self) -> bool:
         return "ISAKMP SA established" in self._whack("--showstates")

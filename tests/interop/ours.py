@@ -31,19 +31,17 @@ interface {{
 
 _TUNNEL = """
 remote peer {{
-    acceptable_kmp {{ ikev1; }};
-    ikev1 {{
+    acceptable_kmp {{ ikev{suite.version}; }};
+    ikev{suite.version} {{
         my_id {id_type} "{view.local_id}";
         peers_id {id_type} "{view.peer_id}";
         verify_id on;
-        proposal_check claim;
         peers_ipaddr {view.peer} port 500;
         kmp_enc_alg {{ {suite.encryption}; }};
-        kmp_hash_alg {{ {suite.hash}; }};
+        {version_s_own}
         kmp_dh_group {{ {suite.group}; }};
         kmp_auth_method {{ psk; }};
         pre_shared_key "{directory}/psk";
-        exchange_mode main;
         need_pfs {pfs};
         max_retry_to_send 3;
     }};
@@ -165,10 +163,18 @@ def _tunnel(view: View, directory: Path) -> str:
         suite=suite,
         view=view,
         id_type=suite.ids,
+        version_s_own=_version_s_own(suite),
         pfs="on" if suite.pfs else "off",
         algorithms=_algorithms(suite),
         directory=directory,
     )
+
+
+def _version_s_own(suite: Suite) -> str:
+    if suite.version == 1:
+        return "kmp_hash_alg {{ {}; }}; exchange_mode main; proposal_check claim;".format(suite.hash)
+    text = "kmp_prf_alg {{ {}; }};".format(suite.prf)
+    return text + (" kmp_hash_alg {{ {}; }};".format(suite.hash) if suite.hash else "")
 
 
 def _algorithms(suite: Suite) -> str:

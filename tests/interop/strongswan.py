@@ -20,7 +20,7 @@ _WAIT = 20.0
 
 _SETTINGS = """
 charon-systemd {{
-    load = random nonce openssl pem pkcs1 pubkey x509 curve25519 drbg kdf hmac sha1 sha2 aes gcm \
+    load = random nonce openssl pem pkcs1 pubkey x509 curve25519 chapoly drbg kdf hmac sha1 sha2 aes gcm \
 kernel-netlink socket-default vici
     install_routes = no
     retransmit_tries = 3
@@ -37,6 +37,9 @@ _WORDS = {
     "aes128_cbc": "aes128",
     "aes256_cbc": "aes256",
     "aes128_gcm": "aes128gcm16",
+    "aes256_gcm": "aes256gcm16",
+    "chacha20_poly1305": "chacha20poly1305",
+    "curve25519": "x25519",
     "null_enc": "null",
     "sha1": "sha1",
     "sha2_256": "sha256",
@@ -157,10 +160,10 @@ def _connection(view: View) -> dict:
         **_algorithms(suite),
     }
     return {
-        "version": "1",
+        "version": str(suite.version),
         "local_addrs": [view.local],
         "remote_addrs": [view.peer],
-        "proposals": ["-".join(_WORDS.get(word, word) for word in (suite.encryption, suite.hash, suite.group))],
+        "proposals": [_ike(suite)],
         "fragmentation": "yes" if suite.fragments else "no",
         "local": {"auth": "psk", "id": view.local_id},
         "remote": {"auth": "psk", "id": view.peer_id},
@@ -168,8 +171,14 @@ def _connection(view: View) -> dict:
     }
 
 
+def _ike(suite: Suite) -> str:
+    prf = "prf" + _WORDS[suite.prf] if suite.prf else ""
+    words = (suite.encryption, suite.hash, prf, suite.group)
+    return "-".join(_WORDS.get(word, word) for word in words if word)
+
+
 def _algorithms(suite: Suite) -> dict:
     words = [_WORDS[word] for word in (suite.esp, suite.esp_auth) if word]
     if suite.pfs:
-        words.append(suite.group)
+        words.append(_WORDS.get(suite.group, suite.group))
     return {"esp_proposals" if suite.esp else "ah_proposals": ["-".join(words)]}

@@ -14,7 +14,10 @@ PSK = "correct horse battery staple"
 
 @dataclass(frozen=True)
 class Suite:
-    """Phase 1 and phase 2 algorithms; ``esp_auth`` is empty with an AEAD, ``esp`` is empty for AH."""
+    """IKE's algorithms and the child's; ``hash`` and ``esp_auth`` are empty with an AEAD, ``esp`` is empty for AH.
+
+    ``hash`` is IKEv1's hash, and IKEv2's integrity algorithm; ``prf`` is IKEv2's alone.
+    """
 
     name: str
     encryption: str
@@ -28,6 +31,8 @@ class Suite:
     nat: bool = False  # whether the initiator sits behind NAT
     ids: str = "ipaddr"  # or fqdn
     fragments: bool = False
+    version: int = 1
+    prf: str = ""
 
 
 OLD = Suite("3des-sha1-modp2048", "3des_cbc", "sha1", "modp2048", "3des_cbc", "hmac_sha1")
@@ -43,7 +48,6 @@ SUITES = (
     OLD,
     AES128,
     AES256,
-    variant(OLD, "3des-pfs", pfs=True),
     variant(AES256, "aes256-pfs", pfs=True),
     variant(AES256, "aes128gcm-esp", esp="aes128_gcm", esp_auth=""),
     variant(AES128, "sha256-96-esp", esp_auth="hmac_sha2_256_96"),
@@ -56,6 +60,35 @@ SUITES = (
     variant(AES128, "nat-transport", nat=True, mode="transport"),
     variant(AES128, "fqdn", ids="fqdn"),
     variant(AES256, "fragments", fragments=True),
+)
+
+
+GCM = Suite("aes256gcm-x25519", "aes256_gcm", "", "curve25519", "aes256_gcm", version=2, prf="hmac_sha2_256")
+CBC = Suite(
+    "aes256-sha256-modp2048",
+    "aes256_cbc",
+    "hmac_sha2_256",
+    "modp2048",
+    "aes256_cbc",
+    "hmac_sha2_256",
+    version=2,
+    prf="hmac_sha2_256",
+)
+
+IKEV2_SUITES = (
+    GCM,
+    CBC,
+    variant(GCM, "aes128gcm-ecp256", encryption="aes128_gcm", group="ecp256", esp="aes128_gcm"),
+    variant(GCM, "chacha20-x25519", encryption="chacha20_poly1305", esp="chacha20_poly1305"),
+    variant(CBC, "3des-sha1-modp2048", encryption="3des_cbc", hash="hmac_sha1", prf="hmac_sha1", esp="3des_cbc"),
+    variant(GCM, "aes256gcm-pfs", pfs=True),
+    variant(CBC, "modp2048-pfs", pfs=True),
+    variant(CBC, "ah-sha256", esp=""),
+    variant(GCM, "transport", mode="transport"),
+    variant(GCM, "ipv6", family=6),
+    variant(GCM, "nat", nat=True),
+    variant(GCM, "fqdn", ids="fqdn"),
+    variant(GCM, "fragments", fragments=True),
 )
 
 
