@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import about
+from ..config.checks.run import check
+from ..config.checks.subject import Options as CheckOptions
 from ..config.effective import effective
 from ..config.loader import load
 from ..config.problem import ERROR, Problem
@@ -55,7 +57,7 @@ class Options:
 def read_configuration(file: str, reqids: range) -> Effective:
     """The configuration, ready to run. Raises ConfigurationError with every problem; warnings go to the log."""
     loaded = load(file)
-    problems = [problem.judged() for problem in loaded.problems]
+    problems = check(loaded, CheckOptions(files=False))
     if loaded.configuration is None or any(problem.is_error for problem in problems):
         raise ConfigurationError([problem for problem in problems if problem.is_error])
     for problem in problems:

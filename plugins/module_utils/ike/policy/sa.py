@@ -12,6 +12,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Union
 
+from ..config.settings import TYPED_PROTOCOLS
+
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -41,7 +43,11 @@ class TrafficSelector:
     destination_port: int = ANY_PORT
 
     def reversed(self) -> TrafficSelector:
-        return TrafficSelector(self.destination, self.source, self.protocol, self.destination_port, self.source_port)
+        """The same traffic from the other side. ICMP's type and code belong to no side."""
+        ports = (self.destination_port, self.source_port)
+        if self.protocol in TYPED_PROTOCOLS:
+            ports = (self.source_port, self.destination_port)
+        return TrafficSelector(self.destination, self.source, self.protocol, *ports)
 
 
 @dataclass(frozen=True)
