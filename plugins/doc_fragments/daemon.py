@@ -12,7 +12,8 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   control:
-    description: The daemon's control socket.
+    description:
+      - The daemon's control socket.
+      - By default V(/run/tanuki-ipsec/control.sock) on Linux, V(/var/run/tanuki-ipsec/control.sock) on FreeBSD.
     type: path
-    default: /run/tanuki-ipsec/control.sock
 """

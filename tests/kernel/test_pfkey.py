@@ -90,6 +90,11 @@ def test_what_linuxes_pfkey_cannot_say_is_refused(gateways, keys, changes, words
     assert keys[0].list_sas() == []
 
 
+def test_the_kernel_says_which_algorithms_it_has(gateways, keys):
+    assert all(keys[0].supports(name) for name in ("3des_cbc", "aes_cbc", "hmac_sha1", "hmac_sha2_512"))
+    assert not keys[0].supports("aes_gcm")
+
+
 def test_a_larval_sa_becomes_mature(gateways, keys):
     tokyo, _osaka = gateways
     source, destination = ipaddress.ip_address(tokyo.peer), ipaddress.ip_address(tokyo.address)

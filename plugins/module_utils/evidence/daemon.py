@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..ike.about import CONTROL_SOCKET
 from ..ike.cli.ctl import ask
 
 STATUS_SCHEMA = 1
 _ANSWER_SECONDS = 10.0
 
-CONTROL_SPEC = {"control": {"type": "path", "default": "/run/tanuki-ipsec/control.sock"}}
+CONTROL_SPEC = {"control": {"type": "path"}}
 
 
 class DaemonError(Exception):
@@ -22,9 +23,9 @@ class DaemonError(Exception):
 
 @dataclass(frozen=True)
 class Daemon:
-    """A running daemon, by its control socket."""
+    """A running daemon, by its control socket; None stands for where this system's daemon listens."""
 
-    control: str
+    control: str | None = None
 
     def status(self) -> dict[str, Any]:
         """The status document. Raises DaemonError."""
@@ -39,9 +40,9 @@ class Daemon:
 
     def _ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         try:
-            answer = ask(self.control, request, timeout)
+            answer = ask(self.control or CONTROL_SOCKET, request, timeout)
         except (OSError, ValueError) as error:
-            raise DaemonError("no answer on {}: {}".format(self.control, error)) from error
+            raise DaemonError("no answer on {}: {}".format(self.control or CONTROL_SOCKET, error)) from error
         if not answer.get("ok"):
             raise DaemonError(answer.get("error", "no reason given"))
         return answer

@@ -66,13 +66,18 @@ def _network(text: str) -> Network:
     return ipaddress.ip_network(text)
 
 
-def judge(expected: Expectation, sas: Sequence[SaState], policies: Sequence[PolicyState]) -> Verdict:
-    """Compare one tunnel with the kernel's SAs and policies."""
+def judge(
+    expected: Expectation, sas: Sequence[SaState], policies: Sequence[PolicyState], forwards: bool = True
+) -> Verdict:
+    """Compare one tunnel with the kernel's SAs and policies. ``forwards``: the kernel has policies of direction fwd."""
     found = {
         (state.policy.direction, state.policy.selector.source, state.policy.selector.destination): state.policy
         for state in policies
     }
-    findings = [finding for local, peer in expected.networks for finding in _pair(expected, local, peer, sas, found)]
+    directions = (OUT, IN, FWD) if forwards else (OUT, IN)
+    findings = [
+        finding for networks in expected.networks for finding in _pair(expected, networks, directions, sas, found)
+    ]
     return Verdict(
         expected.name,
         tuple(text for holds, text in findings if holds),
@@ -85,12 +90,17 @@ Policies = Mapping[tuple[str, Network, Network], Policy]  # by direction, source
 
 
 def _pair(
-    expected: Expectation, local: Network, peer: Network, sas: Sequence[SaState], policies: Policies
+    expected: Expectation,
+    networks: tuple[Network, Network],
+    directions: Sequence[str],
+    sas: Sequence[SaState],
+    policies: Policies,
 ) -> Iterator[Finding]:
     """A pair of networks needs a policy out, in and, since the gateway forwards, fwd, and SAs that serve them."""
-    here, there = expected.local, expected.peer
-    wanted = ((OUT, local, peer, here, there), (IN, peer, local, there, here), (FWD, peer, local, there, here))
-    for direction, source, destination, *ends in wanted:
+    outward = (*networks, expected.local, expected.peer)
+    inward = (*reversed(networks), expected.peer, expected.local)
+    for direction in directions:
+        source, destination, *ends = outward if direction == OUT else inward
         policy = policies.get((direction, source, destination))
         yield _policy("policy {} {} -> {}".format(direction, source, destination), policy, *ends)
         if direction != FWD:

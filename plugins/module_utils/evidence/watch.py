@@ -45,7 +45,7 @@ class Watch:
 
     def _look(self) -> list[Verdict]:
         sas, policies = self.kernel.list_sas(), self.kernel.list_policies()
-        return [judge(expected, sas, policies) for expected in self.expectations]
+        return [judge(expected, sas, policies, self.kernel.forwards) for expected in self.expectations]
 
     def _ask(self, names: Iterable[str], start: float, asked: set[str]) -> None:
         """Ask for tunnels, each once and all at the same time; the daemon answers each when it's up or has failed."""

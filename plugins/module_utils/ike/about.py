@@ -5,5 +5,7 @@
 
 from __future__ import annotations
 
+import sys
+
 VERSION = "0.1.0"
-CONTROL_SOCKET = "/run/tanuki-ipsec/control.sock"
+CONTROL_SOCKET = "{}/tanuki-ipsec/control.sock".format("/run" if sys.platform.startswith("linux") else "/var/run")

@@ -18,15 +18,20 @@ from ike.kernel.cstruct import CStruct, Malformed
 from ike.kernel.none import described
 from ike.kernel.pfkey_dialects import FREEBSD, LINUX, this_systems_dialect
 from ike.kernel.pfkey_messages import (
+    ALG,
     POLICY,
     SADB_ACQUIRE,
     SADB_DUMP,
     SADB_EXT_ADDRESS_DST,
     SADB_EXT_ADDRESS_SRC,
     SADB_EXT_SA,
+    SADB_EXT_SUPPORTED_AUTH,
+    SADB_EXT_SUPPORTED_ENCRYPT,
+    SADB_REGISTER,
     SADB_X_EXT_POLICY,
     SADB_X_SPDDUMP,
     SATYPES,
+    SUPPORTED,
     build_address,
     build_extension,
     build_message,
@@ -35,7 +40,15 @@ from ike.kernel.pfkey_messages import (
     parse_sockaddr,
 )
 from ike.kernel.pfkey_policy import build_policy, build_policy_id, build_socket_policy, parse_acquire, parse_policy
-from ike.kernel.pfkey_sa import Unspeakable, build_sa, build_sa_id, build_spi_request, parse_sa, parse_sa_id
+from ike.kernel.pfkey_sa import (
+    Unspeakable,
+    build_sa,
+    build_sa_id,
+    build_spi_request,
+    parse_sa,
+    parse_sa_id,
+    parse_supported,
+)
 from ike.policy.sa import (
     ESP,
     FWD,
@@ -71,6 +84,8 @@ SIZES = {
     "sadb_lifetime": 32,
     "sadb_address": 8,
     "sadb_key": 8,
+    "sadb_supported": 8,
+    "sadb_alg": 8,
     "sadb_spirange": 16,
     "sadb_x_sa2": 16,
     "sadb_x_policy": 16,
@@ -265,3 +280,16 @@ def test_the_dialect_of_this_system(monkeypatch):
     monkeypatch.setattr("sys.platform", "sunos5")
     with pytest.raises(KernelError, match="no PF_KEY dialect is known for sunos5"):
         this_systems_dialect()
+
+
+def test_what_a_kernel_supports_is_read_from_its_answer():
+    """FreeBSD 14 has no 3DES: its answer lists NULL, AES-CBC and AES-GCM, HMAC-SHA-1 and HMAC-SHA-256."""
+
+    def listed(kind, *numbers):
+        body = SUPPORTED.pack() + b"".join(ALG.pack(sadb_alg_id=number) for number in numbers)
+        return build_extension(kind, body)
+
+    body = listed(SADB_EXT_SUPPORTED_AUTH, 3, 5) + listed(SADB_EXT_SUPPORTED_ENCRYPT, 11, 12, 20)
+    answer = message(SADB_REGISTER, SATYPES[ESP], body)
+    assert parse_supported(FREEBSD, answer) == {"null_enc", "aes_cbc", "aes_gcm", "hmac_sha1", "hmac_sha2_256"}
+    assert parse_supported(FREEBSD, message(SADB_REGISTER, SATYPES[ESP], b"")) == set()

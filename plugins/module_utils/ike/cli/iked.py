@@ -83,8 +83,15 @@ def _log_to_stderr(level: int) -> None:
 
 def _start_anew() -> None:
     """Become the program that now lies where this one was started from. The process keeps its id."""
-    command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
-    os.execv(sys.executable, [os.fsdecode(word) for word in command])
+    os.execv(sys.executable, _own_command())
+
+
+def _own_command() -> list[str]:
+    """What this process was started as. Python 3.9 doesn't tell, but Linux does."""
+    if hasattr(sys, "orig_argv"):
+        return sys.orig_argv
+    words = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+    return [os.fsdecode(word) for word in words]
 
 
 def _go_to_background() -> None:

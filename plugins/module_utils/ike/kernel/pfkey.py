@@ -69,6 +69,7 @@ from .pfkey_sa import (
     parse_reqid,
     parse_sa,
     parse_sa_id,
+    parse_supported,
 )
 
 _DATAGRAM = 65536
@@ -155,9 +156,13 @@ class PfkeyKernel(Kernel):
         self.largest_window = self._dialect.largest_window
         self._requests = PfkeySocket(self._dialect.family)
         self._events = PfkeySocket(self._dialect.family)
-        for protocol in (ESP, AH):
-            self._events.request("register", SADB_REGISTER, SATYPES[protocol])
+        registered = [self._events.request("register", SADB_REGISTER, SATYPES[protocol]) for protocol in (ESP, AH)]
+        self._supported = _parsed("register", lambda: parse_supported(self._dialect, registered[0]))
         self._events.socket.setblocking(False)
+
+    def supports(self, algorithm: str) -> bool:
+        """Whether ESP can have a cipher or an integrity algorithm (names of the registry) in this kernel."""
+        return algorithm in self._supported
 
     # The SAD
 

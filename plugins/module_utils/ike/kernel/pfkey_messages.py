@@ -37,6 +37,8 @@ SADB_EXT_ADDRESS_SRC = 5
 SADB_EXT_ADDRESS_DST = 6
 SADB_EXT_KEY_AUTH = 8
 SADB_EXT_KEY_ENCRYPT = 9
+SADB_EXT_SUPPORTED_AUTH = 14
+SADB_EXT_SUPPORTED_ENCRYPT = 15
 SADB_EXT_SPIRANGE = 16
 SADB_X_EXT_POLICY = 18
 SADB_X_EXT_SA2 = 19
@@ -116,6 +118,24 @@ KEY = CStruct(
     __u16 sadb_key_exttype;
     __u16 sadb_key_bits;
     __u16 sadb_key_reserved;
+    """,
+)
+SUPPORTED = CStruct(
+    "sadb_supported",
+    """
+    __u16 sadb_supported_len;
+    __u16 sadb_supported_exttype;
+    __u32 sadb_supported_reserved;
+    """,
+)
+ALG = CStruct(
+    "sadb_alg",
+    """
+    __u8 sadb_alg_id;
+    __u8 sadb_alg_ivlen;
+    __u16 sadb_alg_minbits;
+    __u16 sadb_alg_maxbits;
+    __u16 sadb_alg_reserved;
     """,
 )
 SPIRANGE = CStruct(

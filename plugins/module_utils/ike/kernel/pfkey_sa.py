@@ -20,6 +20,7 @@ from ..policy.sa import (
 from .base import SPI_MAXIMUM, SPI_MINIMUM
 from .pfkey_dialects import PfkeyDialect
 from .pfkey_messages import (
+    ALG,
     IPSEC_MODES,
     KEY,
     LIFETIME,
@@ -39,11 +40,14 @@ from .pfkey_messages import (
     SADB_EXT_LIFETIME_SOFT,
     SADB_EXT_SA,
     SADB_EXT_SPIRANGE,
+    SADB_EXT_SUPPORTED_AUTH,
+    SADB_EXT_SUPPORTED_ENCRYPT,
     SADB_X_EXT_NAT_T_DPORT,
     SADB_X_EXT_NAT_T_SPORT,
     SADB_X_EXT_NAT_T_TYPE,
     SADB_X_EXT_SA2,
     SPIRANGE,
+    SUPPORTED,
     PfkeyMessage,
     build_address,
     build_extension,
@@ -264,3 +268,19 @@ def _key_bits(message: PfkeyMessage, kind: int) -> int:
     if kind not in message.extensions:
         return 0
     return KEY.unpack(message.extensions[kind])["sadb_key_bits"]
+
+
+def parse_supported(dialect: PfkeyDialect, message: PfkeyMessage) -> frozenset[str]:
+    """The registry's names of the algorithms that SADB_REGISTER's answer lists. Raises :class:`Malformed`."""
+    tables = ((SADB_EXT_SUPPORTED_ENCRYPT, dialect.encryption), (SADB_EXT_SUPPORTED_AUTH, dialect.integrity))
+    return frozenset(
+        name
+        for kind, numbers in tables
+        for name, number in numbers.items()
+        if number in _algorithm_numbers(message.extensions.get(kind, bytes(SUPPORTED.size)))
+    )
+
+
+def _algorithm_numbers(extension: bytes) -> set[int]:
+    rows = range(SUPPORTED.size, len(extension), ALG.size)
+    return {ALG.unpack(extension[row:])["sadb_alg_id"] for row in rows}
