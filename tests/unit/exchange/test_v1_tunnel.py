@@ -333,6 +333,23 @@ def test_leftovers_of_an_earlier_run_are_replaced(tmp_path):
     assert not {state.spi for state in found} & {state.spi for state in pair.tokyo.kernel.list_sas()}
 
 
+def test_a_restart_leaves_no_moment_without_sas_and_no_orphans_at_the_peer(tmp_path):
+    """The old SAs carry traffic until the new ones do; then both ends drop them."""
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    found = pair.tokyo.kernel.list_sas()
+    reborn = world(tmp_path)
+    reborn.tokyo.kernel._states.update({state.id: state for state in found})
+    reborn.tokyo.engine.adopt(found, reborn.now)
+    pair.tokyo = reborn.tokyo
+    before = len(pair.osaka.kernel.log)
+    pair.run(10)
+    changes = [name for name, _ in pair.osaka.kernel.log[before:] if name in ("update_sa", "add_sa", "delete_sa")]
+    assert changes == ["update_sa", "add_sa", "delete_sa", "delete_sa"]
+    assert len(pair.osaka.kernel.list_sas()) == 2
+
+
 def test_closing_tells_the_peer_and_leaves_no_sa(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)

@@ -111,6 +111,14 @@ class Tunnels:
         state.wanted = True
         self._retry_after(state, self._jitter(1.0))
 
+    def has_leftovers(self, remote: Remote) -> bool:
+        return any(state.leftovers for state in self.of(remote))
+
+    def leftovers(self, child: ChildSa) -> list[SaId]:
+        """The inbound SAs of an earlier run that this child replaces."""
+        state = self._states.get(child.tunnel.name)
+        return [sa_id for sa_id in state.leftovers if sa_id.destination == child.local] if state else []
+
     # Ends
 
     def child_up(self, child: ChildSa) -> None:

@@ -116,7 +116,8 @@ class Session:
         return child.tunnel.remote == self.remote.name
 
     def first_contact(self) -> bool:
-        return self.engine.first_contact(self)
+        """Whether to say INITIAL-CONTACT: not where an earlier run's SAs still carry traffic until new ones do."""
+        return self.engine.first_contact(self) and not self.engine.tunnels.has_leftovers(self.remote)
 
     def selector(self, tunnel: Tunnel) -> TrafficSelector:
         """The traffic that quick mode negotiates for a tunnel."""
@@ -155,7 +156,10 @@ class Session:
 
     def child_up(self, child: ChildSa) -> None:
         self._failures = 0
+        leftovers = self.engine.tunnels.leftovers(child)
         self.engine.child_up(self, child)
+        for sa_id in leftovers:
+            self.delete(sa_id)
 
     # From the engine
 
