@@ -17,11 +17,13 @@ from .manifest import DeployError
 Run = Callable[[Sequence[str]], "tuple[int, str, str]"]  # a command -> exit code, standard output, standard error
 
 DAEMON_RELOAD = "daemon-reload"
+DISABLE = "disable"
 ENABLE = "enable"
 HANDOVER = "handover"
 RELOAD = "reload"
 RESTART = "restart"
 START = "start"
+STOP = "stop"
 
 _RELOAD_SECONDS = 30.0
 _HANDOVER_SECONDS = 60.0
