@@ -74,7 +74,7 @@ def _ask(session: Session, draft: Draft) -> Generator[Any, Any, tuple[_Attempt, 
     """Ask until the peer has answered with a child."""
     groups = draft.offers[0][TransformType.KE]
     group = groups[0] if groups else None
-    for _ in range(_MAX_ROUNDS):
+    for _round in range(_MAX_ROUNDS):
         pair = session.key_pair(group) if group else None
         nonce = session.random(session.settings.nonce_size)
         attempt = _Attempt(session.child_of(draft.tunnel), session.now, pair, nonce)

@@ -123,7 +123,7 @@ def _open(session: Session) -> Generator[Any, Any, _Opening]:
     nonce = Nonce(session.random(session.settings.nonce_size))
     group, cookie = offers[0][TransformType.KE][0], []
     pair = session.key_pair(group)
-    for _ in range(_MAX_ROUNDS):
+    for _round in range(_MAX_ROUNDS):
         message = yield Request(
             [*cookie, offer, KeyExchange(group.number, pair.public), nonce, *_announcements(session)],
             expect=rules.INIT_ANSWER,
@@ -164,7 +164,7 @@ def wanted_group(offers: list[Offer], used: Group, notification: Notification) -
 def _opened(session: Session, offers: list[Offer], pair: KeyPair, nonce: Nonce, message: Message) -> _Opening:
     """Take the responder's answer: from here on messages are protected."""
     try:
-        _, choice = proposals.accept(message.get(SaPayload), offers, Protocol.IKE, 0)
+        _proposal, choice = proposals.accept(message.get(SaPayload), offers, Protocol.IKE, 0)
     except NoProposalChosen as error:
         raise PeerError(str(error)) from error
     suite = proposals.ike_suite(choice, session.settings.lifetime_seconds)

@@ -42,7 +42,7 @@ def initiator(session: Session) -> Steps:
     except NoProposalChosen as error:
         raise LocalError(str(error)) from error
     spi, group = session.random(_SPI_SIZE), offers[0][TransformType.KE][0]
-    for _ in range(_MAX_ROUNDS):
+    for _round in range(_MAX_ROUNDS):
         pair, nonce = session.key_pair(group), Nonce(session.random(session.settings.nonce_size))
         message = yield Request(
             [proposals.encode_offers(offers, Protocol.IKE, spi), nonce, KeyExchange(group.number, pair.public)],

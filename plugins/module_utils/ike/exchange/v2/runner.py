@@ -181,7 +181,7 @@ class Runner:
         self._schedule()
 
     def _transmit(self) -> None:
-        for _ in range(max(1, self.session.settings.times_per_send)):
+        for _copy in range(max(1, self.session.settings.times_per_send)):
             for datagram in self._sent:
                 self.session.host.send(self.session.path, datagram)
 
