@@ -15,7 +15,7 @@ from ike.config.settings import Identity
 from ike.crypto import cipher, groups
 from ike.crypto.algorithms import CIPHERS, GROUPS, GROUPS_BY_NUMBER, INTEGRITIES
 from ike.exchange.path import Path
-from ike.exchange.v1 import fragments, informational, main_mode, quick_mode, rules
+from ike.exchange.v1 import fragments, informational, phase1, quick_mode, rules
 from ike.policy.v1_proposals import (
     NoProposalChosen,
     choose_phase1,
@@ -416,7 +416,7 @@ def test_cve_2018_5389_aggressive_mode_begins_nothing(tmp_path):
 
 def test_cve_2002_1623_secrets_are_compared_in_constant_time():
     """The same for main mode's hashes, by timing."""
-    for module in (main_mode, quick_mode, informational):
+    for module in (phase1, quick_mode, informational):
         assert "compare_digest" in inspect.getsource(module)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ike.config.settings import SaProposal
 from ike.exchange.path import Path
-from ike.exchange.v1 import main_mode
+from ike.exchange.v1 import phase1
 from ike.wire.header import HEADER_SIZE, decode_header
 from ike.wire.v1 import Message, encode_encrypted_header
 from ike.wire.v1_numbers import Payload
@@ -174,7 +174,7 @@ def test_a_peer_that_never_rekeys_is_rekeyed_by_us_before_its_sas_end(tmp_path):
 
 def test_a_peer_that_deletes_nothing_and_greets_nobody_just_begins_anew(tmp_path, monkeypatch):
     """At SIGTERM racoon2 sends nothing, and no INITIAL-CONTACT when it is back: the young child takes over."""
-    monkeypatch.setattr(main_mode, "_initial_contact", lambda session: [])
+    monkeypatch.setattr(phase1, "initial_contact", lambda session: [])
     pair = world(tmp_path)
     bring_up(pair)
     pair.run(100)

@@ -170,15 +170,20 @@ def _check_method(subject: Subject, remote: Block, own: Block, settings: IkeSett
         )
 
 
-def _check_phase1(subject: Subject, own: Block, settings: IkeSettings) -> None:
-    if settings.exchange_mode != "main":
-        subject.problems.error(
-            subject.place(own, "exchange_mode"),
-            "exchange_mode {} is not supported".format(settings.exchange_mode),
-            "only main",
+def _check_mode(subject: Subject, own: Block, settings: IkeSettings) -> None:
+    place = subject.place(own, "exchange_mode")
+    if settings.exchange_mode == "aggressive" and subject.ours:
+        subject.problems.warning(
+            place, "aggressive mode lets anybody who sees it guess the pre-shared key", "use main where the peer can"
         )
-    if settings.auth_methods[:1] != ("psk",):
-        return
+    elif settings.exchange_mode != "main":
+        subject.problems.error(place, "exchange_mode {} is not supported".format(settings.exchange_mode), "only main")
+
+
+def _check_phase1(subject: Subject, own: Block, settings: IkeSettings) -> None:
+    _check_mode(subject, own, settings)
+    if settings.auth_methods[:1] != ("psk",) or settings.exchange_mode != "main" or subject.ours:
+        return  # ours finds the key by the peer's address, and takes any identity that the key has proved
     if any(identity.kind != "ipaddr" for identity in settings.peers_ids):
         subject.problems.error(
             subject.place(own, "peers_id"),

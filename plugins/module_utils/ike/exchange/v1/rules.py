@@ -54,6 +54,15 @@ KEY_EXCHANGE = Rule(
     _types(Payload.VID, Payload.NAT_D, Payload.CR),
     repeated=_types(Payload.VID, Payload.NAT_D, Payload.CR),
 )
+# HDR, SA, KE, N, ID, HASH
+AGGRESSIVE = Rule(
+    "aggressive mode",
+    False,
+    _types(Payload.SA, Payload.KE, Payload.NONCE, Payload.ID, Payload.HASH),
+    _types(Payload.VID, Payload.NAT_D, Payload.CR, Payload.NOTIFY),
+    repeated=_types(Payload.VID, Payload.NAT_D, Payload.CR, Payload.NOTIFY),
+    first=Payload.SA,
+)
 # HDR*, ID, HASH
 IDENTITY = Rule(
     "phase 1 identity",

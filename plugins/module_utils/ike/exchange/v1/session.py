@@ -22,7 +22,7 @@ from ..child import ChildSa
 from ..errors import PeerError
 from ..host import Host
 from ..path import Path
-from . import fragments, informational, main_mode, quick_mode, rules, vendor
+from . import aggressive_mode, fragments, informational, main_mode, quick_mode, rules, vendor
 from .liveness import Liveness
 from .runner import Exchange
 
@@ -34,6 +34,10 @@ ESTABLISHED = "established"
 CLOSED = "closed"
 
 _PHASE1 = 0  # the message id of phase 1
+_MODES = {
+    "main": (Kind.MAIN_MODE, main_mode, "main mode"),
+    "aggressive": (Kind.AGGRESSIVE, aggressive_mode, "aggressive mode"),
+}
 _MAX_MESSAGE_IDS = 10000  # remembered against replays; a session that used so many is replaced
 _MAX_FAILURES = 3  # quick modes in a row
 _SOFT = 0.85  # of the lifetime: when the initiator makes the next ISAKMP SA
@@ -164,10 +168,10 @@ class Session:
     # From the engine
 
     def open(self) -> None:
-        """Begin main mode."""
-        self.host.info("{}: initiating main mode to {}".format(self, self.path.peer))
-        exchange = self._new_exchange(Kind.MAIN_MODE, _PHASE1, "main mode")
-        exchange.start(main_mode.initiator(self))
+        """Begin phase 1."""
+        kind, mode, label = _MODES[self.settings.exchange_mode]
+        self.host.info("{}: initiating {} to {}".format(self, label, self.path.peer))
+        self._new_exchange(kind, _PHASE1, label).start(mode.initiator(self))
 
     def accept(self, header: Header, datagram: bytes) -> None:
         """Answer a peer's first message, which made this session."""
