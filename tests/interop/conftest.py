@@ -12,7 +12,8 @@ import pytest
 
 from tests.interop import matrix, network
 from tests.interop.libreswan import Libreswan
-from tests.interop.network import NARA, OSAKA, TOKYO, run
+from tests.interop.life import eventually
+from tests.interop.network import NARA, OSAKA, TOKYO, kernel_sas, run
 from tests.interop.ours import Ours
 from tests.interop.strongswan import StrongSwan
 
@@ -52,6 +53,21 @@ def libreswan(machine, tmp_path_factory):
     daemon.start()
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture(params=["we begin", "they begin"])
+def we_begin(request):
+    return request.param == "we begin"
+
+
+@pytest.fixture()
+def pair(ours, peer):
+    """Our daemon and a peer that its test module names; afterwards neither knows of the other."""
+    yield ours, peer
+    print(ours.lines(), peer.lines()[-6000:], sep="\n")  # shown where the test failed
+    peer.forget()
+    ours.forget()
+    eventually(lambda: not kernel_sas(ours.site) and not kernel_sas(peer.site))
 
 
 def pytest_terminal_summary(terminalreporter):

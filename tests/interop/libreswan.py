@@ -39,6 +39,7 @@ conn net
     pfs={pfs}
     type={view.suite.mode}
     fragmentation={fragmentation}
+    aggressive={aggressive}
     sha2-truncbug={truncation}
     leftupdown=%disabled
     rekey=no
@@ -169,6 +170,7 @@ def _connection(view: View, directory: Path) -> str:
         protocol="esp" if suite.esp else "ah",
         algorithms=_algorithms(suite),
         pfs="yes" if suite.pfs else "no",
+        aggressive="yes" if suite.aggressive else "no",
         fragmentation="yes" if suite.fragments else "no",
         truncation="yes" if suite.esp_auth == "hmac_sha2_256_96" else "no",
     )

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 STEPS = ("up", "ping", "we rekey", "peer rekeys", "deleted")
 
-_cells: dict[tuple[str, str, str], list[str]] = {}
+_cells: dict[tuple[str, ...], list[str]] = {}
 
 
-def cell(peer: str, suite: str, initiator: str) -> list[str]:
+def cell(peer: str, suite, initiator: str) -> list[str]:
     """The steps that a cell has done; whoever runs it appends to them."""
-    return _cells.setdefault((peer, suite, initiator), [])
+    return _cells.setdefault((peer, "IKEv{}".format(suite.version), suite.name, initiator), [])
 
 
 def text() -> str:
     """The table in Markdown."""
-    head = ["peer", "suite", "initiator", *STEPS]
+    head = ["peer", "version", "suite", "initiator", *STEPS]
     rows = [[*key, *("yes" if step in done else "**no**" for step in STEPS)] for key, done in _cells.items()]
     return "\n".join("| {} |".format(" | ".join(row)) for row in [head, ["---"] * len(head), *rows])

@@ -172,7 +172,8 @@ def _tunnel(view: View, directory: Path) -> str:
 
 def _version_s_own(suite: Suite) -> str:
     if suite.version == 1:
-        return "kmp_hash_alg {{ {}; }}; exchange_mode main; proposal_check claim;".format(suite.hash)
+        mode = "aggressive" if suite.aggressive else "main"
+        return "kmp_hash_alg {{ {}; }}; exchange_mode {}; proposal_check claim;".format(suite.hash, mode)
     text = "kmp_prf_alg {{ {}; }};".format(suite.prf)
     return text + (" kmp_hash_alg {{ {}; }};".format(suite.hash) if suite.hash else "")
 

@@ -23,6 +23,7 @@ charon-systemd {{
     load = random nonce openssl pem pkcs1 pubkey x509 curve25519 chapoly drbg kdf hmac sha1 sha2 aes gcm \
 kernel-netlink socket-default vici
     install_routes = no
+    i_dont_care_about_security_and_use_aggressive_mode_psk = yes
     retransmit_tries = 3
     retransmit_timeout = 2
     fragment_size = 200
@@ -164,6 +165,7 @@ def _connection(view: View) -> dict:
         "local_addrs": [view.local],
         "remote_addrs": [view.peer],
         "proposals": [_ike(suite)],
+        "aggressive": "yes" if suite.aggressive else "no",
         "fragmentation": "yes" if suite.fragments else "no",
         "local": {"auth": "psk", "id": view.local_id},
         "remote": {"auth": "psk", "id": view.peer_id},

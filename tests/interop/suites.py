@@ -31,6 +31,7 @@ class Suite:
     nat: bool = False  # whether the initiator sits behind NAT
     ids: str = "ipaddr"  # or fqdn
     fragments: bool = False
+    aggressive: bool = False
     version: int = 1
     prf: str = ""
 
@@ -61,6 +62,7 @@ SUITES = (
     variant(AES128, "fqdn", ids="fqdn"),
     variant(AES256, "fragments", fragments=True),
 )
+AGGRESSIVE = variant(AES128, "aggressive", aggressive=True)  # which we begin, and never answer
 
 
 GCM = Suite("aes256gcm-x25519", "aes256_gcm", "", "curve25519", "aes256_gcm", version=2, prf="hmac_sha2_256")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""IKEv2 between our daemon and other people's: each suite, begun by either end, from the first message to the last."""
+"""IKEv2 between our daemon and other people's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import subprocess
 
 import pytest
 
-from tests.interop import matrix
+from tests.interop.life import configure, eventually, in_step, live
+from tests.interop.network import kernel_sas
 from tests.interop.suites import GCM, IKEV2_SUITES
-from tests.interop.test_ikev1 import configure, eventually, in_step, kernel_sas, pair, traffic, we_begin
-
-__all__ = ["pair", "we_begin"]  # fixtures
 
 
 @pytest.fixture(params=["strongswan"])
@@ -23,27 +21,7 @@ def peer(request):
 
 @pytest.mark.parametrize("suite", IKEV2_SUITES, ids=lambda suite: suite.name)
 def test_a_tunnels_whole_life(pair, suite, we_begin):
-    ours, peer = pair
-    done = matrix.cell(peer.name, "ikev2-" + suite.name, "ours" if we_begin else "theirs")
-    starter, other = (ours, peer) if we_begin else (peer, ours)
-    configure(ours, peer, suite, we_begin)
-
-    assert starter.up() == ""
-    eventually(lambda: in_step(ours, peer))
-    done.append("up")
-    assert traffic(ours, peer, suite)
-    done.append("ping")
-    for step, end in (("we rekey", ours), ("peer rekeys", peer)):
-        before = ours.children()[0]["spi_in"]
-        assert end.rekey() == ""
-        eventually(lambda before=before: ours.children() and ours.children()[0]["spi_in"] != before)
-        assert ours.children()[-1]["pfs"] == (suite.group if suite.pfs else "")
-        assert traffic(ours, peer, suite)
-        done.append(step)
-    before = kernel_sas(ours.site)
-    other.down()
-    eventually(lambda: before.isdisjoint(kernel_sas(ours.site) | kernel_sas(peer.site)))
-    done.append("deleted")
+    live(*pair, suite, we_begin)
 
 
 def test_a_wrong_key_is_named_by_us(pair, we_begin):
