@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.gateway import kernel_settings
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.host_files import HostFile, host_files, needs_ipv6
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.host_files import HostFile
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import (
+    IMPLEMENTATIONS,
+    Implementation,
+    Racoon2,
+    Unfit,
+)
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.keys import collect_keys
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import Plan, TunnelEnd, make_plan, warnings
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.psk_store import PskStore, PskStoreError, operator_keys
 
@@ -26,6 +31,9 @@ ARGUMENT_SPEC = {
     "psks": {"type": "dict", "default": {}, "no_log": True},
     "python": {"type": "str", "default": "/usr/bin/python3"},
     "packages": {"type": "list", "elements": "str", "default": ["python3-cryptography"]},
+    "commands": {"type": "list", "elements": "list", "default": []},
+    "implementation": {"type": "str", "default": "xfrm_linux", "choices": list(IMPLEMENTATIONS)},
+    "ikev2": {"type": "bool", "default": False},
 }
 
 _FROM_THE_MODULE = (
@@ -53,10 +61,11 @@ class ActionModule(ActionBase):
         _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         self.task_vars = task_vars or {}
         self.executions = 0
+        self.implementation = _implementation(arguments)
         try:
             plan, ends = self._tunnels(arguments["group"])
             files = self._files(plan, ends, arguments)
-        except (InventoryError, PskStoreError) as error:
+        except (InventoryError, PskStoreError, Unfit) as error:
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
             raise AnsibleActionFail("the key store: {}".format(error)) from error
@@ -83,7 +92,7 @@ class ActionModule(ActionBase):
         for complaint in complaints:
             self._display.warning(complaint)
         site = plan.sites[self.task_vars["inventory_hostname"]]
-        return host_files(site, ends, keys, Paths(), arguments["python"])
+        return self.implementation.files(site, ends, keys, arguments["python"])
 
     def _psk_directory(self, name: str) -> Path:
         path = Path(name).expanduser()
@@ -98,45 +107,59 @@ class ActionModule(ActionBase):
         self, files: Sequence[HostFile], ends: Sequence[TunnelEnd], arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Ask, install what's missing, send what differs: one execution where nothing differs, at most three."""
-        parameters = self._parameters(ends, arguments)
+        parameters = {**self.implementation.parameters(ends), "python": arguments["python"]}
         key = secrets.token_hex(32)
         probe = {"key": key, "files": [file.parameters(key) for file in files], "probe": True}
         answer = self._on_the_host("tanuki.ipsec.ipsec_apply", {**parameters, **probe})
         if answer.get("failed") or "needs" not in answer:
             return answer
-        installed = self._install(answer, arguments["packages"])
+        installed = self._install(answer, arguments["packages"], arguments["commands"])
         if installed.get("failed"):
             return installed
         contents = [file.parameters(key, str(file.path) in answer["needs"]) for file in files]
-        runnable = not (answer["lacks_cryptography"] and self._task.check_mode)
+        runnable = not (answer["lacks_program"] and self._task.check_mode)
         result = self._on_the_host(
             "tanuki.ipsec.ipsec_apply", {**parameters, "key": key, "files": contents, "validate": runnable}
         )
         result["changed"] = bool(result.get("changed") or installed.get("changed"))
         return result
 
-    def _parameters(self, ends: Sequence[TunnelEnd], arguments: Mapping[str, Any]) -> dict[str, Any]:
-        paths = Paths()
-        return {
-            "directories": paths.directories(),
-            "state_directory": paths.state_directory,
-            "service": paths.service,
-            "control": paths.control,
-            "python": arguments["python"],
-            "settings": kernel_settings(needs_ipv6(ends)),
-        }
-
-    def _install(self, answer: Mapping[str, Any], packages: Sequence[str]) -> dict[str, Any]:
-        """Install the daemon's library where it's missing; the answer of the package manager's module."""
-        if not answer["lacks_cryptography"] or not packages:
+    def _install(
+        self, answer: Mapping[str, Any], packages: Sequence[str], commands: Sequence[Sequence[str]]
+    ) -> dict[str, Any]:
+        """Install what the daemon lacks; the answer of the last module that was called for it."""
+        if not answer["lacks_program"]:
+            return {}
+        if answer["package_manager"] == "pkg" and packages:
+            commands = [*commands, ["pkg", "install", "-y", *packages]]
+        if commands:
+            return self._run_commands(commands)
+        if self.implementation.name == "racoon2":
+            raise AnsibleActionFail("spmd and iked are not in /usr/local/sbin; docs/freebsd.md says where to get them")
+        if not packages:
             return {}
         if not answer["package_manager"]:
-            raise AnsibleActionFail("neither apt nor dnf is there to install {}".format(", ".join(packages)))
+            raise AnsibleActionFail("neither apt, dnf nor pkg is there to install {}".format(", ".join(packages)))
         options: dict[str, Any] = {"name": list(packages), "state": "present"}
         if answer["package_manager"] == "apt":
             options.update(update_cache=True, cache_valid_time=3600, install_recommends=False)
         return self._on_the_host("ansible.builtin." + answer["package_manager"], options)
 
+    def _run_commands(self, commands: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """One after the other, until one fails. In check mode they'd all be run."""
+        answer: dict[str, Any] = {"changed": True}
+        for command in [] if self._task.check_mode else commands:
+            answer = self._on_the_host("ansible.builtin.command", {"argv": list(command)})
+            if answer.get("failed"):
+                answer["msg"] = "{}: {}".format(" ".join(command), answer.get("stderr") or answer.get("msg"))
+                break
+        return answer
+
     def _on_the_host(self, module: str, options: dict[str, Any]) -> dict[str, Any]:
         self.executions += 1
         return self._execute_module(module_name=module, module_args=options, task_vars=self.task_vars)
+
+
+def _implementation(arguments: Mapping[str, Any]) -> Implementation:
+    chosen = IMPLEMENTATIONS[arguments["implementation"]]
+    return replace(chosen, ikev2=arguments["ikev2"]) if isinstance(chosen, Racoon2) else chosen

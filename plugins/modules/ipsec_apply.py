@@ -26,9 +26,9 @@ attributes:
     details: Pre-shared keys and the program are shown as fingerprints.
   platform:
     support: full
-    platforms: linux
+    platforms: linux, freebsd
 requirements:
-  - systemd
+  - systemd, or FreeBSD's rc
 options:
   files:
     description: The files that the host is to have, and no others of ours.
@@ -68,10 +68,46 @@ options:
     description: Where the manifest of what was written is kept.
     type: path
     required: true
-  service:
-    description: The systemd unit.
+  implementation:
+    description:
+      - What the host runs. V(xfrm_linux) is our daemon on Linux, V(bundled) our daemon on FreeBSD, V(racoon2)
+        upstream's daemons there.
     type: str
-    required: true
+    default: xfrm_linux
+    choices: [xfrm_linux, bundled, racoon2]
+  service:
+    description: The systemd unit; Linux only.
+    type: str
+    default: tanuki-iked.service
+  demands:
+    description: What the tunnels ask of the host; FreeBSD only, where it's looked at before anything is changed.
+    type: dict
+    default: {}
+    suboptions:
+      algorithms:
+        description: The algorithms of ESP that the kernel has to have, by this collection's names.
+        type: list
+        elements: str
+        default: []
+      ike_3des:
+        description: Whether a tunnel encrypts IKE with 3DES.
+        type: bool
+        default: false
+      peers:
+        description: The peers' addresses.
+        type: list
+        elements: str
+        default: []
+      far_networks:
+        description: The networks behind them.
+        type: list
+        elements: str
+        default: []
+  secrets:
+    description: Files that only this host needs to know, filled with random bytes where they're missing.
+    type: list
+    elements: path
+    default: []
   control:
     description: The daemon's control socket, where it's asked to reload.
     type: path
@@ -81,7 +117,7 @@ options:
     type: path
     required: true
   settings:
-    description: Kernel settings and their values.
+    description: Kernel settings and their values. On FreeBSD a name without a dot is a variable of rc.conf.
     type: dict
     required: true
   probe:
@@ -105,12 +141,12 @@ needs:
   returned: with O(probe), where something is needed
   type: list
   elements: str
-lacks_cryptography:
-  description: Whether the interpreter lacks the library C(cryptography).
+lacks_program:
+  description: Whether something has to be installed - the library C(cryptography), or upstream's daemons.
   returned: with O(probe), where something is needed
   type: bool
 package_manager:
-  description: The host's package manager, V(apt) or V(dnf), or empty.
+  description: The host's package manager, V(apt), V(dnf) or V(pkg), or empty.
   returned: with O(probe), where something is needed
   type: str
 files:
@@ -133,6 +169,7 @@ tunnel_changes:
 """
 
 import base64
+import ipaddress
 import os
 import zlib
 from pathlib import Path
@@ -140,9 +177,13 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.deployment import Deployment, Target
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import ROLES, WantedFile
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.freebsd import Bundled, Racoon2
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.linux import Linux
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest import DeployError, exclusive
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.obstacles import Demands
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.system import System
 
-PACKAGE_MANAGERS = {"apt": "/usr/bin/apt-get", "dnf": "/usr/bin/dnf"}
+PACKAGE_MANAGERS = {"apt": "/usr/bin/apt-get", "dnf": "/usr/bin/dnf", "pkg": "/usr/sbin/pkg"}
 
 FILE_SPEC = {
     "path": {"type": "str", "required": True},
@@ -151,12 +192,21 @@ FILE_SPEC = {
     "digest": {"type": "str", "required": True},
     "content": {"type": "str", "no_log": True},
 }
+DEMANDS_SPEC = {
+    "algorithms": {"type": "list", "elements": "str", "default": []},
+    "ike_3des": {"type": "bool", "default": False},
+    "peers": {"type": "list", "elements": "str", "default": []},
+    "far_networks": {"type": "list", "elements": "str", "default": []},
+}
 ARGUMENT_SPEC = {
     "files": {"type": "list", "elements": "dict", "required": True, "options": FILE_SPEC},
     "directories": {"type": "dict", "required": True},
     "key": {"type": "str", "required": True, "no_log": True},
     "state_directory": {"type": "path", "required": True},
-    "service": {"type": "str", "required": True},
+    "implementation": {"type": "str", "default": "xfrm_linux", "choices": ["xfrm_linux", "bundled", "racoon2"]},
+    "service": {"type": "str", "default": "tanuki-iked.service"},
+    "demands": {"type": "dict", "default": {}, "options": DEMANDS_SPEC},
+    "secrets": {"type": "list", "elements": "path", "default": [], "no_log": False},
     "control": {"type": "path", "required": True},
     "python": {"type": "path", "required": True},
     "settings": {"type": "dict", "required": True},
@@ -180,12 +230,32 @@ def target(module: AnsibleModule) -> Target:
     parameters = module.params
     return Target(
         run=module.run_command,
+        system=system(module),
         state_directory=Path(parameters["state_directory"]),
         directories={Path(path): int(mode, 8) for path, mode in parameters["directories"].items()},
-        service=parameters["service"],
-        control=Path(parameters["control"]),
         python=parameters["python"],
         settings=parameters["settings"],
+        secrets=[Path(path) for path in parameters["secrets"]],
+    )
+
+
+def system(module: AnsibleModule) -> System:
+    """The host's system. Raises ValueError for an address or a network that is none."""
+    parameters = module.params
+    control, python = Path(parameters["control"]), parameters["python"]
+    if parameters["implementation"] == "xfrm_linux":
+        return Linux(module.run_command, parameters["service"], control, python)
+    if parameters["implementation"] == "bundled":
+        return Bundled(module.run_command, demands(parameters["demands"]), control=control, python=python)
+    return Racoon2(module.run_command, demands(parameters["demands"]))
+
+
+def demands(parameters: dict) -> Demands:
+    return Demands(
+        algorithms=tuple(parameters["algorithms"]),
+        ike_3des=parameters["ike_3des"],
+        peers=tuple(ipaddress.ip_address(peer) for peer in parameters["peers"]),
+        far_networks=tuple(ipaddress.ip_network(network) for network in parameters["far_networks"]),
     )
 
 
@@ -200,13 +270,13 @@ def deploy_alone(module: AnsibleModule) -> dict:
     deployment = Deployment(target(module), wanted, module.params["key"])
     if module.params["probe"]:
         needs = deployment.needs()
-        lacks_cryptography = deployment.lacks_cryptography()
-        if needs or lacks_cryptography:
+        lacks_program = deployment.lacks_program()
+        if needs or lacks_program:
             managers = [name for name, path in PACKAGE_MANAGERS.items() if os.access(path, os.X_OK)]
             return {
                 "changed": False,
                 "needs": needs,
-                "lacks_cryptography": lacks_cryptography,
+                "lacks_program": lacks_program,
                 "package_manager": "".join(managers[:1]),
             }
     outcome = deployment.apply(dry=module.check_mode, validate=module.params["validate"])
@@ -226,7 +296,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         result = deploy(module)
-    except DeployError as error:
+    except (DeployError, ValueError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg="{}: {}".format(error.filename or "the host", error.strerror or error))

@@ -35,9 +35,9 @@ attributes:
     details: Pre-shared keys and the program are shown as fingerprints.
   platform:
     support: full
-    platforms: linux
+    platforms: linux, freebsd
 requirements:
-  - systemd and Python 3.9 or newer on the host
+  - systemd, or FreeBSD's rc, and Python 3.9 or newer on the host
 options:
   group:
     description: The inventory's group of sites.
@@ -63,6 +63,22 @@ options:
     type: list
     elements: str
     default: [python3-cryptography]
+  commands:
+    description: Commands that install what's missing, each a list of words, in order. On FreeBSD before O(packages).
+    type: list
+    elements: list
+    default: []
+  implementation:
+    description:
+      - What the host runs. V(xfrm_linux) is this collection's daemon on Linux, V(bundled) the same on FreeBSD,
+        V(racoon2) upstream's C(spmd) and C(iked) on FreeBSD.
+    type: str
+    default: xfrm_linux
+    choices: [xfrm_linux, bundled, racoon2]
+  ikev2:
+    description: Take profiles with IKEv2 for V(racoon2), whose daemon was seen to crash with it.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

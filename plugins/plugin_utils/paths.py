@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where everything lies on a Linux target. The defaults are the documented places; tests use others."""
+"""Where everything lies on a target. The documented places; tests use others."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paths:
-    """Directories and names; the files' paths follow from them."""
+    """Directories and names; the files' paths follow from them. The defaults are Linux's."""
 
     config_directory: str = "/etc/racoon2"
     library_directory: str = "/usr/local/lib/tanuki-ipsec"
     state_directory: str = "/var/lib/tanuki-ipsec"
     unit_directory: str = "/etc/systemd/system"
     sysctl_directory: str = "/etc/sysctl.d"
+    run_directory: str = "/run"
     runtime: str = "tanuki-ipsec"
     service: str = "tanuki-iked.service"
 
@@ -47,7 +48,11 @@ class Paths:
 
     @property
     def control(self) -> str:
-        return "/run/{}/control.sock".format(self.runtime)
+        return self.runtime_directory + "/control.sock"
+
+    @property
+    def runtime_directory(self) -> str:
+        return "{}/{}".format(self.run_directory, self.runtime)
 
     def psk(self, name: str) -> str:
         """The key file of the remote of this index."""
@@ -56,3 +61,14 @@ class Paths:
     def directories(self) -> dict[str, str]:
         """The directories to make, with their permissions in octal."""
         return {self.config_directory: "0700", self.psk_directory: "0700", self.library_directory: "0755"}
+
+
+LINUX_PATHS = Paths()
+FREEBSD_PATHS = Paths(
+    config_directory="/usr/local/etc/racoon2",
+    library_directory="/usr/local/libexec/tanuki-ipsec",
+    state_directory="/var/db/tanuki-ipsec",
+    unit_directory="/usr/local/etc/rc.d",
+    run_directory="/var/run",
+    service="tanuki_iked",
+)

@@ -27,9 +27,10 @@ from .files import (
     find,
     removal,
 )
-from .kernel_settings import PROC_SYS, apply_settings, wrong_settings
 from .manifest import DeployError, Manifest, load_manifest, save_manifest
-from .service import HANDOVER, RELOAD, Run, act, effect_of, hand_over, reload_daemon, service_actions, service_state
+from .secret import ensure_secret
+from .service import Run
+from .system import System
 
 _WARNING = ": warning: "  # what `check` writes after the place
 _ORDER = {role: place for place, role in enumerate(ROLES)}
@@ -37,16 +38,18 @@ _ORDER = {role: place for place, role in enumerate(ROLES)}
 
 @dataclass(frozen=True)
 class Target:
-    """The host's side of the deployment: where things are, and how to run commands there."""
+    """The host's side of the deployment: where things are, and how to run commands there.
+
+    ``secrets`` are files that nobody but this host needs to know: they're filled with random bytes once.
+    """
 
     run: Run
+    system: System
     state_directory: Path
     directories: Mapping[Path, int]  # with their modes
-    service: str
-    control: Path
     python: str
     settings: Mapping[str, str]
-    proc_sys: Path = PROC_SYS
+    secrets: Sequence[Path] = ()
 
     @property
     def manifest(self) -> Path:
@@ -78,33 +81,32 @@ class Deployment:
 
     def __init__(self, target: Target, wanted: Sequence[WantedFile], key: str) -> None:
         self.target = target
+        _refuse(target.system.obstacles())
         self.manifest = load_manifest(target.manifest)
         self.found = [find(file, key, self.manifest) for file in sorted(wanted, key=lambda file: _ORDER[file.role])]
-        self.wrong_settings = wrong_settings(target.settings, target.proc_sys)
-        self.state = service_state(target.run, target.service)
+        self.wrong_settings = target.system.wrong_settings(target.settings)
+        self.state = target.system.state()
         self.stale = self._stale({str(file.path) for file in wanted})
 
     def needs(self) -> list[str]:
         """The paths whose content has to be sent before :meth:`apply`."""
         return [str(found.wanted.path) for found in self.found if found.differs and found.wanted.content is None]
 
-    def lacks_cryptography(self) -> bool:
-        """Whether the daemon couldn't run for want of its one library. A running daemon proves that it's there."""
-        if self.state.active:
-            return False
-        code, _output, _error = self.target.run([self.target.python, "-c", "import cryptography"])
-        return code != 0
+    def lacks_program(self) -> bool:
+        """Whether something has to be installed first. A running daemon proves that it's there."""
+        return not self.state.active and self.target.system.lacks_program()
 
     def apply(self, dry: bool, validate: bool = True) -> Outcome:
         """Do it, or with ``dry`` only find out what would be done. The configuration is validated in both cases."""
         changed = [found for found in self.found if found.change]
         outcome = Outcome()
         self._directories(outcome, dry)
+        self._secrets(outcome, dry)
         self._describe(changed, outcome)
         with tempfile.TemporaryDirectory() as scratch, Swap(Path(scratch) if dry else None) as swap:
             for found in changed:
                 swap.stage(found.wanted.path, _content(found), found.wanted.mode)
-            if validate and {CONFIGURATION, APPLICATION} & _roles(changed):
+            if validate and self.target.system.validates and {CONFIGURATION, APPLICATION} & _roles(changed):
                 self._validate(swap)
             if not dry:
                 self._replace(changed, swap)
@@ -138,12 +140,18 @@ class Deployment:
         outcome.settings = {name: self.target.settings[name] for name in self.wrong_settings}
         if self.wrong_settings:
             outcome.diff.append(_settings_difference(self.wrong_settings, outcome.settings))
-        outcome.service = service_actions(self.state, _roles(changed), self.manifest.pending)
+        outcome.service = self.target.system.actions(self.state, _roles(changed), self.manifest.pending)
 
     def _directories(self, outcome: Outcome, dry: bool) -> None:
         for path, mode in {self.target.state_directory: 0o700, **self.target.directories}.items():
             if ensure_directory(path, mode, dry):
                 outcome.files[str(path)] = "directory"
+
+    def _secrets(self, outcome: Outcome, dry: bool) -> None:
+        for path in self.target.secrets:
+            change = ensure_secret(path, dry)
+            if change:
+                outcome.files[str(path)] = change
 
     def _validate(self, swap: Swap) -> None:
         """Let the new daemon check the new configuration, both still under their temporary names.
@@ -167,7 +175,7 @@ class Deployment:
         digests = {str(found.wanted.path): (self.manifest.digest(_content(found)),) for found in self.found}
         if not changed and digests == self.manifest.files:
             return
-        self.manifest = self._manifest_during(digests, effect_of(_roles(changed)))
+        self.manifest = self._manifest_during(digests, self.target.system.effect_of(_roles(changed)))
         save_manifest(self.target.manifest, self.manifest)
         for found in changed:
             if found.foreign:
@@ -187,16 +195,16 @@ class Deployment:
         return replace(self.manifest, files=files, pending=tuple(pending))
 
     def _take_effect(self, outcome: Outcome) -> None:
-        apply_settings(outcome.settings, self.target.proc_sys)
+        self.target.system.apply_settings(outcome.settings)
         for action in outcome.service:
-            if action == RELOAD:
-                outcome.tunnels = reload_daemon(self.target.control)
-            elif action == HANDOVER:
-                hand_over(self.target.control)
-            else:
-                act(self.target.run, self.target.service, action)
+            outcome.tunnels.update(self.target.system.act(action))
         if self.manifest.pending:
             save_manifest(self.target.manifest, replace(self.manifest, pending=()))
+
+
+def _refuse(obstacles: Sequence[str]) -> None:
+    if obstacles:
+        raise DeployError("nothing was changed:\n{}".format("\n".join(obstacles)))
 
 
 def _content(found: FoundFile) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.deployment import Deployment, Target
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import WantedFile
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.linux import Linux
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest import keyed_digest
 
 KEY = "00" * 32
@@ -54,13 +55,11 @@ class SimulatedHost:
         threading.Thread(target=self.control.serve_forever, args=(0.01,), daemon=True).start()
         self.target = Target(
             run=self.run,
+            system=Linux(self.run, SERVICE, root / "control.sock", "python3", root / "proc"),
             state_directory=root / "state",
             directories={root / "etc": 0o700, root / "etc/psk": 0o700, root / "lib": 0o755},
-            service=SERVICE,
-            control=root / "control.sock",
             python="python3",
             settings={"net.ipv4.ip_forward": "1"},
-            proc_sys=root / "proc",
         )
 
     def run(self, command):

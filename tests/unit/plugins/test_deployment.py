@@ -200,11 +200,11 @@ def test_what_an_interrupted_run_left_undone_is_done_by_the_next(host):
             raise KeyboardInterrupt
         return original(command)
 
-    host.target = replace(host.target, run=cut_off)
+    host.target = replace(host.target, system=replace(host.target.system, run=cut_off))
     changed = host.wanted(unit=b"unit 2")
     with pytest.raises(KeyboardInterrupt):
         host.deploy(changed)
-    host.target = replace(host.target, run=original)
+    host.target = replace(host.target, system=replace(host.target.system, run=original))
     assert host.deploy(changed).service == ("restart",)
     assert not host.deploy(changed).changed
 

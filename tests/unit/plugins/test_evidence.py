@@ -28,7 +28,7 @@ NOW = 1_000_000.0
 @pytest.fixture
 def daemon(tmp_path):
     host = SimulatedHost(tmp_path)
-    yield Daemon(str(host.target.control)), host.control
+    yield Daemon(str(host.target.system.control)), host.control
     host.close()
 
 

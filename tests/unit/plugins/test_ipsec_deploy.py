@@ -13,6 +13,8 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.tanuki.ipsec.plugins.action import ipsec_deploy
 from ansible_collections.tanuki.ipsec.plugins.modules import ipsec_apply
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils import implementations
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import XfrmLinux
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 
 from tests.unit.plugins.simulated import SimulatedHost
@@ -64,7 +66,7 @@ class Host(SimulatedHost):
     has_cryptography = True
 
     def apply(self, arguments, check_mode):
-        defaults = {"probe": False, "validate": True}
+        defaults = {"probe": False, "validate": True, "secrets": [], "demands": {}}
         files = [{"content": None, **file} for file in arguments["files"]]
         module = SimpleNamespace(
             params={**defaults, **arguments, "files": files},
@@ -89,9 +91,9 @@ def host(tmp_path, monkeypatch):
     for name in ("lib", "units", "sysctl"):
         (root / name).mkdir()
     paths = Paths(str(root / "etc"), str(root / "lib"), str(root / "state"), str(root / "units"), str(root / "sysctl"))
-    monkeypatch.setattr(ipsec_deploy, "Paths", lambda: paths)
-    monkeypatch.setattr(Paths, "control", property(lambda _paths: str(simulated.target.control)))
-    monkeypatch.setattr(ipsec_deploy, "kernel_settings", lambda ipv6: {})
+    monkeypatch.setitem(ipsec_deploy.IMPLEMENTATIONS, "xfrm_linux", XfrmLinux(paths=paths))
+    monkeypatch.setattr(Paths, "control", property(lambda _paths: str(simulated.target.system.control)))
+    monkeypatch.setattr(implementations, "kernel_settings", lambda ipv6: {})
     monkeypatch.setattr(ipsec_deploy.ActionBase, "run", lambda *_arguments: {})
     yield simulated
     simulated.close()
