@@ -143,6 +143,11 @@ policies:
     used:
       description: Seconds since it was last used, or null.
       type: int
+directions:
+  description: The directions of policies that this kernel knows; V(fwd) is Linux's own.
+  returned: success
+  type: list
+  elements: str
 counters:
   description: Packets that the kernel's IPsec dropped since it booted, by reason. Only those that aren't 0.
   returned: success
@@ -158,6 +163,10 @@ counters:
     meaning:
       description: What it says.
       type: str
+daemon:
+  description: Whether the daemon of this collection answers, and the error where it doesn't.
+  returned: success
+  type: dict
 ike_sas:
   description: The daemon's IKE SAs.
   returned: success
@@ -175,57 +184,15 @@ unseen:
   elements: str
 """
 
-import time
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.daemon import CONTROL_SPEC, Daemon, DaemonError
-from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.kernel import policy_as_data, sa_as_data
-from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.kernel.base import KernelError
-from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.kernel.open import open_kernel
-from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.kernel.statistics import meaning, read_statistics
-
-
-def databases(unseen: list) -> dict:
-    """The kernel's SAD and SPD; empty where they couldn't be read, which is said in ``unseen``."""
-    now = time.time()
-    try:
-        kernel = open_kernel()
-        try:
-            return {
-                "sas": [sa_as_data(sa, now) for sa in kernel.list_sas()],
-                "policies": [policy_as_data(policy, now) for policy in kernel.list_policies()],
-            }
-        finally:
-            kernel.close()
-    except KernelError as error:
-        unseen.append("the kernel's SAD and SPD: {}".format(error))
-        return {"sas": [], "policies": []}
-
-
-def counters(unseen: list) -> list:
-    try:
-        statistics = read_statistics()
-    except KernelError as error:
-        unseen.append("the kernel's counters: {}".format(error))
-        return []
-    return [
-        {"name": name, "packets": packets, "meaning": meaning(name)} for name, packets in statistics.items() if packets
-    ]
-
-
-def negotiations(module: AnsibleModule, unseen: list) -> dict:
-    try:
-        status = Daemon(module.params["control"]).status()
-    except DaemonError as error:
-        unseen.append("the daemon: {}".format(error))
-        return {"ike_sas": [], "tunnels": []}
-    return {"ike_sas": status["ike_sas"], "tunnels": status["tunnels"]}
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.daemon import CONTROL_SPEC
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.snapshot import counters, databases, negotiations
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=CONTROL_SPEC, supports_check_mode=True)
     unseen: list = []
-    result = {**databases(unseen), "counters": counters(unseen), **negotiations(module, unseen)}
+    result = {**databases(unseen), "counters": counters(unseen), **negotiations(module.params["control"], unseen)}
     module.exit_json(changed=False, unseen=unseen, **result)
 
 

@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two ends of one tunnel, each with its evidence, as the controller sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..ike.config.effective import Effective
+from .gather import CONFIGURATION, meaning_of
+from .verdict import Expectation
+
+USABLE = ("mature", "dying")
+IKE_ESTABLISHED = "established"
+
+Sa = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class End:
+    """One gateway: the tunnel as it should have it, and what was found (see :mod:`.gather`).
+
+    ``evidence`` is empty where the host couldn't be looked at; ``before`` is its kernel before the probes.
+    """
+
+    name: str
+    expected: Expectation
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
+    probes: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def seen(self) -> bool:
+        return bool(self.evidence)
+
+    def looked_at(self, subject: str) -> bool:
+        return subject in self.evidence.get("looked_at", ())
+
+    @property
+    def checks(self) -> list[Mapping[str, str]]:
+        return list(self.evidence.get("checks", {}).get(self.expected.name, ()))
+
+    @cached_property
+    def configuration(self) -> Effective:
+        return meaning_of(self.evidence.get("configuration", "")) if self.looked_at(CONFIGURATION) else Effective()
+
+    def policy(self, direction: str, source: Any, destination: Any) -> Mapping[str, Any] | None:
+        for policy in self.evidence.get("policies", ()):
+            selector = policy["selector"]
+            if (policy["direction"], selector["source"], selector["destination"], selector["protocol"]) == (
+                direction,
+                str(source),
+                str(destination),
+                0,
+            ):
+                return policy
+        return None
+
+    def sas(self, direction: str, network: Any, far: Any) -> list[Sa]:
+        """The ESP SAs that serve a pair of networks, larval ones too. Two pairs differ by their policies' reqid."""
+        here, there = str(self.expected.local), str(self.expected.peer)
+        ends = (here, there) if direction == "out" else (there, here)
+        pair = (network, far) if direction == "out" else (far, network)
+        policy = self.policy(direction, *pair)
+        reqid = policy["templates"][0]["reqid"] if policy is not None and policy["templates"] else 0
+        return [
+            sa
+            for sa in self.evidence.get("sas", ())
+            if (sa["source"], sa["destination"]) == ends and sa["protocol"] == "esp" and reqid in (0, sa["reqid"])
+        ]
+
+    def moved(self, direction: str, network: Any, far: Any) -> int:
+        """The packets that these SAs have carried since ``before``."""
+        earlier = {(sa["spi"], sa["destination"]): sa["packets"] for sa in self.before.get("sas", ())}
+        return sum(
+            sa["packets"] - earlier.get((sa["spi"], sa["destination"]), 0) for sa in self.sas(direction, network, far)
+        )
+
+    def grown(self) -> Iterator[tuple[str, int, str]]:
+        """Counters of refused packets that have grown since ``before``: name, by how much, meaning."""
+        earlier = {counter["name"]: counter["packets"] for counter in self.before.get("counters", ())}
+        for counter in self.evidence.get("counters", ()):
+            growth = counter["packets"] - earlier.get(counter["name"], 0)
+            if growth > 0:
+                yield counter["name"], growth, counter["meaning"]
+
+    def integrity_errors(self) -> int:
+        """Packets from the peer whose integrity check failed, since ``before``."""
+        earlier = {sa["spi"]: sa["errors"]["integrity"] for sa in self.before.get("sas", ())}
+        inbound = [sa for sa in self.evidence.get("sas", ()) if sa["source"] == str(self.expected.peer)]
+        return sum(sa["errors"]["integrity"] - earlier.get(sa["spi"], 0) for sa in inbound)
+
+    def ike_sas(self) -> list[Mapping[str, Any]]:
+        """The daemon's IKE SAs with the peer, half-open ones too."""
+        peer = str(self.expected.peer)
+        return [one for one in self.evidence.get("ike_sas", ()) if one["peer"]["address"] == peer]
+
+    def ike_established(self) -> bool:
+        return any(one["state"] == IKE_ESTABLISHED for one in self.ike_sas())
+
+    def key(self) -> Mapping[str, Any]:
+        return self.evidence.get("keys", {}).get(self.expected.name, {})
+
+    def reasons(self) -> list[str]:
+        """What the daemon says of the tunnel's selectors that aren't up."""
+        tunnels = [one for one in self.evidence.get("tunnels", ()) if one["remote"] == self.expected.name]
+        return list(dict.fromkeys("{}: {}".format(one["name"], one["reason"]) for one in tunnels if one["reason"]))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both ends. A flow is one direction of one pair of networks: sender, receiver, from, to."""
+
+    first: End
+    second: End
+
+    @property
+    def ends(self) -> tuple[End, End]:
+        return self.first, self.second
+
+    def peer_of(self, end: End) -> End:
+        return self.second if end is self.first else self.first
+
+    def flows(self) -> list[tuple[End, End, Any, Any]]:
+        forth = [(self.first, self.second, ours, theirs) for ours, theirs in self.first.expected.networks]
+        return forth + [(self.second, self.first, theirs, ours) for _one, _other, ours, theirs in forth]
+
+
+def lacking_policies(sender: End, receiver: End, source: Any, destination: Any) -> list[tuple[End, str]]:
+    """Where a flow lacks its policy, and of which direction; only those that the end's kernel knows."""
+    wanted = ((sender, "out"), (receiver, "in"), (receiver, "fwd"))
+    return [
+        (end, direction)
+        for end, direction in wanted
+        if direction in end.evidence.get("directions", ()) and end.policy(direction, source, destination) is None
+    ]
+
+
+def common_spis(sender: End, receiver: End, source: Any, destination: Any) -> list[tuple[Sa, Sa]]:
+    """The SAs by which a flow can cross: the sender's outbound ones that are the receiver's inbound ones."""
+    inbound = {sa["spi"]: sa for sa in receiver.sas("in", destination, source) if sa["state"] in USABLE}
+    outbound = [sa for sa in sender.sas("out", source, destination) if sa["state"] in USABLE]
+    return [(sa, inbound[sa["spi"]]) for sa in outbound if sa["spi"] in inbound]

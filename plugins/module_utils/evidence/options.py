@@ -1,0 +1,45 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules that look at a host have in common: the option ``tunnels``, and how they run commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .looking import Look
+from .verdict import Expectation, expectation
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+TUNNEL_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "local": {"type": "str", "required": True},
+    "peer": {"type": "str", "required": True},
+    "networks": {"type": "list", "elements": "dict", "required": True},
+    "encryption": {"type": "list", "elements": "str", "required": True},
+    "integrity": {"type": "list", "elements": "str", "default": []},
+    "initiates": {"type": "bool", "default": True},
+}
+CONFIGURATION_SPEC = {"configuration": {"type": "path", "default": "/etc/racoon2/racoon2.conf"}}
+
+
+def tunnels_spec(**attributes: Any) -> dict[str, Any]:
+    """The option ``tunnels``; ``required`` or ``default`` as the module needs it."""
+    return {"tunnels": {"type": "list", "elements": "dict", "options": TUNNEL_SPEC, **attributes}}
+
+
+def expectations(module: AnsibleModule) -> list[Expectation]:
+    """Raises ValueError that names the value."""
+    return [expectation(tunnel) for tunnel in module.params["tunnels"]]
+
+
+def look_at(module: AnsibleModule) -> Look:
+    """The module's host. Programs are found where root finds them."""
+
+    def run(words: list[str]) -> tuple[int, str, str]:
+        program = module.get_bin_path(words[0])
+        return module.run_command([program, *words[1:]]) if program else (127, "", "not installed")
+
+    return Look(run)

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What IPsec is doing on this host right now: SAs, policies, counters, the daemon's negotiations. Never a key."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ..ike.kernel.base import KernelError
+from ..ike.kernel.open import open_kernel
+from ..ike.kernel.statistics import meaning, read_statistics
+from .daemon import Daemon, DaemonError
+from .kernel import policy_as_data, sa_as_data
+
+_IP_COUNTERS = {
+    "IPReversePathFilter": "received: dropped by rp_filter, since its source isn't routed to where it came from",
+    "OutNoRoutes": "sent or forwarded: no route",
+    "InAddrErrors": "received: for an address that isn't ours, and forwarding is off",
+    "FragFails": "forwarded: bigger than the next link, and not to be fragmented",
+}
+_IP_COUNTER_FILES = ("/proc/net/netstat", "/proc/net/snmp")
+
+
+def databases(unseen: list[str]) -> dict[str, Any]:
+    """The kernel's SAD and SPD; empty where they couldn't be read, which is said in ``unseen``."""
+    now = time.time()
+    try:
+        kernel = open_kernel()
+        try:
+            return {
+                "sas": [sa_as_data(sa, now) for sa in kernel.list_sas()],
+                "policies": [policy_as_data(policy, now) for policy in kernel.list_policies()],
+                "directions": ["out", "in", "fwd"] if kernel.forwards else ["out", "in"],
+            }
+        finally:
+            kernel.close()
+    except KernelError as error:
+        unseen.append("the kernel's SAD and SPD: {}".format(error))
+        return {"sas": [], "policies": [], "directions": []}
+
+
+def counters(unseen: list[str]) -> list[dict[str, Any]]:
+    """Packets that IPsec refused, by the kernel's name; those that aren't 0."""
+    try:
+        statistics = read_statistics()
+    except KernelError as error:
+        unseen.append("the kernel's counters: {}".format(error))
+        return []
+    return [
+        {"name": name, "packets": packets, "meaning": meaning(name)} for name, packets in statistics.items() if packets
+    ]
+
+
+def ip_counters(unseen: list[str]) -> list[dict[str, Any]]:
+    """The same for what IP refuses before or after IPsec sees it."""
+    found: dict[str, int] = {}
+    for path in _IP_COUNTER_FILES:
+        try:
+            found.update(read_ip_counters(Path(path).read_text(encoding="ascii")))
+        except (OSError, ValueError) as error:
+            unseen.append("{}: {}".format(path, error))
+    moved = {name: text for name, text in _IP_COUNTERS.items() if found.get(name)}
+    return [{"name": name, "packets": found[name], "meaning": text} for name, text in moved.items()]
+
+
+def read_ip_counters(text: str) -> dict[str, int]:
+    """The format of /proc/net/snmp: a line of names, a line of numbers, each with the same word in front."""
+    lines = [line.split() for line in text.splitlines()]
+    columns = [pair for names, values in zip(lines[::2], lines[1::2]) for pair in zip(names[1:], values[1:])]
+    return {name: int(value) for name, value in columns if name in _IP_COUNTERS}
+
+
+def negotiations(control: str | None, unseen: list[str]) -> dict[str, Any]:
+    """Whether the daemon answers, its IKE SAs and its tunnels."""
+    try:
+        status = Daemon(control).status()
+    except DaemonError as error:
+        unseen.append("the daemon: {}".format(error))
+        return {"daemon": {"answers": False, "error": str(error)}, "ike_sas": [], "tunnels": []}
+    return {
+        "daemon": {"answers": True, "error": ""},
+        "ike_sas": status["ike_sas"],
+        "tunnels": status["tunnels"],
+    }

@@ -1,0 +1,233 @@
+"""Each cause is named first when its evidence is there, and nothing is when nothing is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.causes import CAUSES, table
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import diagnose, report
+
+from tests.unit.plugins.told import Told, ike_sa, probe
+
+
+def psk_differs(told):
+    told.no_ike()
+    told.after["osaka"]["keys"]["tokyo"]["fingerprint"] = "0123"
+
+
+def key_file(told):
+    told.no_ike()
+    told.after["osaka"]["keys"]["tokyo"]["problems"] = ["psk: mode 0644: group or others may use it, set 0600"]
+
+
+def daemon_dead(told):
+    told.no_ike()
+    told.after["osaka"]["daemon"] = {"answers": False, "error": "no answer on control.sock: refused"}
+
+
+def ids_differ(told):
+    told.no_ike()
+    told.edit("osaka", "my_id ipaddr", "my_id fqdn")
+
+
+def ike_proposal(told):
+    told.no_ike()
+    told.edit("osaka", "modp2048", "modp3072")
+
+
+def esp_proposal(told):
+    told.no_sas()
+    told.edit("osaka", "esp_enc_alg { 3des_cbc", "esp_enc_alg { aes256_cbc")
+
+
+def pfs_differs(told):
+    told.no_sas()
+    for name, value in (("tokyo", "on"), ("osaka", "off")):
+        told.edit(name, "proposal_check obey", "proposal_check strict")
+        told.edit(name, "need_pfs off", "need_pfs " + value)
+
+
+def selectors_differ(told):
+    told.no_sas()
+    told.edit("osaka", "192.168.10.0/24", "192.168.12.0/24")
+
+
+def ike_filter(told):
+    told.no_ike()
+    told.fails("osaka", "ike_filter")
+
+
+def ike_unreachable(told):
+    told.no_ike()
+    told.after["tokyo"]["ike_sas"] = [ike_sa("tokyo", "connecting")]
+
+
+def policy_missing(told):
+    told.stopped(left=0, came=0)
+    told.after["tokyo"]["policies"].pop(0)
+
+
+def one_sided(told):
+    told.stopped(left=3, came=0)
+    told.after["osaka"]["sas"] = []
+
+
+def esp_lost(told):
+    told.stopped(left=3, came=0)
+
+
+def kernel_refuses(told):
+    told.stopped(left=3, came=0)
+    told.after["osaka"]["counters"] = [{"name": "XfrmInStateSeqError", "packets": 3, "meaning": "replayed"}]
+
+
+def mtu(told):
+    told.probes["tokyo"] = [probe("tokyo", big=False, largest=1300)]
+
+
+def target_silent(told):
+    told.stopped(left=3, came=3)
+
+
+def negotiation(told):
+    told.no_sas()
+    told.after["tokyo"]["tunnels"][0]["reason"] = "the peer sent NO-PROPOSAL-CHOSEN"
+
+
+def rp_filter(told):
+    told.stopped(left=3, came=0)
+    told.after["osaka"]["counters"] = [{"name": "IPReversePathFilter", "packets": 3, "meaning": "dropped"}]
+
+
+def failed(check, **counts):
+    def spoil(told):
+        told.stopped(**{"left": 0, "came": 0, **counts})
+        told.fails("tokyo" if counts == {} else "osaka", check)
+
+    return spoil
+
+
+def leftover_tunnel(told):
+    told.fails("tokyo", "leftover_tunnel")
+
+
+SPOILS = {
+    "psk_differs": psk_differs,
+    "key_file": key_file,
+    "daemon_dead": daemon_dead,
+    "ids_differ": ids_differ,
+    "ike_proposal": ike_proposal,
+    "esp_proposal": esp_proposal,
+    "pfs_differs": pfs_differs,
+    "selectors_differ": selectors_differ,
+    "ike_filter": ike_filter,
+    "rp_filter": rp_filter,
+    "policy_missing": policy_missing,
+    "policy_shadowed": failed("policy_shadowed"),
+    "route": failed("route"),
+    "xfrm_disabled": failed("xfrm_disabled"),
+    "masquerade": failed("masquerade"),
+    "esp_filter": failed("esp_filter", left=3),
+    "forwarding": failed("forwarding", left=3, came=3),
+    "forward_filter": failed("forward_filter", left=3, came=3),
+    "one_sided": one_sided,
+    "kernel_refuses": kernel_refuses,
+    "ike_unreachable": ike_unreachable,
+    "esp_lost": esp_lost,
+    "mtu": mtu,
+    "leftover_tunnel": leftover_tunnel,
+    "negotiation": negotiation,
+    "target_silent": target_silent,
+}
+
+
+def test_health_is_silence():
+    diagnosis = diagnose(Told().pair())
+    assert diagnosis.healthy and diagnosis.findings == () and diagnosis.unseen == ()
+    assert report([diagnosis]) == "OK  tokyo and osaka: works"
+
+
+@pytest.mark.parametrize("cause", [row["cause"] for row in table()])
+def test_each_cause_is_named_first(cause):
+    told = Told()
+    SPOILS[cause](told)
+    diagnosis = diagnose(told.pair())
+    assert diagnosis.findings[0].cause.name == cause, report([diagnosis])
+    assert not diagnosis.healthy
+
+
+def test_a_fault_in_waiting_comes_after_the_one_that_does_harm():
+    told = Told()
+    esp_lost(told)
+    psk_differs_only = told.after["osaka"]["keys"]["tokyo"]
+    psk_differs_only["fingerprint"] = "0123"
+    names = [(finding.cause.name, finding.explains) for finding in diagnose(told.pair()).findings]
+    assert names == [("esp_lost", True), ("psk_differs", False)]
+
+
+def test_two_faults_are_both_named():
+    told = Told()
+    psk_differs(told)
+    told.edit("osaka", "modp2048", "modp3072")
+    assert [one.cause.name for one in diagnose(told.pair()).findings][:2] == ["psk_differs", "ike_proposal"]
+
+
+def test_a_newline_in_the_key_is_shown():
+    told = Told()
+    psk_differs(told)
+    told.after["osaka"]["keys"]["tokyo"]["problems"] = ["psk: ends in a newline, which is part of the key"]
+    (finding, *_others) = diagnose(told.pair()).findings
+    assert ("osaka", "psk: ends in a newline, which is part of the key") in finding.signs
+
+
+@pytest.mark.parametrize(
+    ("blocked", "heard"), [("210.11.11.11 to 210.22.22.22", False), ("210.22.22.22 to 210.11.11.11", True)]
+)
+def test_the_direction_in_which_ike_is_blocked(blocked, heard):
+    told = Told()
+    ike_unreachable(told)
+    if heard:
+        told.after["osaka"]["ike_sas"] = [ike_sa("osaka", "connecting", "responder")]
+    assert "{} is blocked".format(blocked) in report([diagnose(told.pair())])
+
+
+def test_proposals_stand_side_by_side():
+    told = Told()
+    ike_proposal(told)
+    evidence = diagnose(told.pair()).as_data()["causes"][0]["evidence"]
+    assert evidence == ["tokyo: ikev1 kmp_dh_group: modp2048", "osaka: modp3072 (nothing in common)"]
+
+
+def test_an_end_that_was_not_seen_is_no_health():
+    told = Told()
+    told.after["osaka"] = {}
+    diagnosis = diagnose(told.pair())
+    assert not diagnosis.healthy
+    assert "osaka: not looked at" in diagnosis.unseen
+
+
+def test_a_rekey_is_no_fault():
+    told = Told()
+    for name in ("tokyo", "osaka"):
+        older = told.after[name]["sas"]
+        told.after[name]["sas"] = [{**sa, "spi": sa["spi"] + "f", "packets": 9} for sa in older]
+        told.after[name]["sas"] += [{**sa, "state": "dying"} for sa in older]
+        told.after[name]["sas"] += [{**sa, "spi": "0x00000000", "state": "larval", "packets": 0} for sa in older]
+    assert diagnose(told.pair()).healthy
+
+
+def test_counters_of_the_whole_host_are_no_fault_where_traffic_passes():
+    told = Told()
+    told.after["osaka"]["counters"] = [{"name": "XfrmInNoStates", "packets": 3, "meaning": "another tunnel's"}]
+    assert diagnose(told.pair()).healthy
+
+
+def test_sas_that_an_end_has_lost_are_named_although_fresh_ones_are_there():
+    told = Told()
+    told.stopped(left=3, came=3)
+    told.after["osaka"]["counters"] = [{"name": "XfrmInNoStates", "packets": 3, "meaning": "no such SPI"}]
+    assert diagnose(told.pair()).findings[0].cause.name == "one_sided"
+
+
+def test_every_cause_has_words():
+    assert all(cause.title and cause.remedy for cause in CAUSES)
+    assert len({cause.name for cause in CAUSES}) == len(CAUSES)
