@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two sites with LANs, and the internet between them, in network namespaces of a real kernel.
+
+192.168.10.2 ─┐
+              tokyo (210.11.11.11) ═══ internet ═══ (210.22.22.22) osaka ─ 192.168.20.2
+192.168.11.2 ─┘
+
+What crosses the LANs is forwarded by the gateways; the internet drops private addresses, as the real one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import subprocess
+from dataclasses import dataclass
+
+INTERNET = "internet"
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def run(command: str, check: bool = True) -> subprocess.CompletedProcess:
+    """A command's outcome. A failure shows what the command said."""
+    done = subprocess.run(command.split(), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if check and done.returncode:
+        raise RuntimeError("{}: {}".format(command, done.stdout.strip()))
+    return done
+
+
+@contextlib.contextmanager
+def inside(namespace: str):
+    """What is opened or run meanwhile belongs to this namespace."""
+    with open("/proc/self/ns/net") as outside, open("/run/netns/" + namespace) as target:  # noqa: PTH123
+        _enter(target)
+        try:
+            yield
+        finally:
+            _enter(outside)
+
+
+def _enter(namespace) -> None:
+    if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A gateway, its LAN's hosts in a namespace beside it, and its place in the internet."""
+
+    name: str
+    address: str
+    router: str
+    networks: tuple[str, ...]
+
+    def run(self, command: str, check: bool = True) -> subprocess.CompletedProcess:
+        """A command on the gateway."""
+        return run("ip netns exec {} {}".format(self.name, command), check)
+
+    def lan_pings(self, target: str, size: int = 56) -> bool:
+        """Whether the LAN's host reaches a host of the other LAN."""
+        command = "ip netns exec {}-lan ping -q -i 0.1 -W 1 -c 2 -s {} {}"
+        return run(command.format(self.name, size, target), check=False).returncode == 0
+
+
+TOKYO = Site("tokyo", "210.11.11.11", "210.11.11.1", ("192.168.10.0/24", "192.168.11.0/24"))
+OSAKA = Site("osaka", "210.22.22.22", "210.22.22.1", ("192.168.20.0/24",))
+SITES = (TOKYO, OSAKA)
+
+
+def internet(command: str, check: bool = True) -> subprocess.CompletedProcess:
+    return run("ip netns exec {} {}".format(INTERNET, command), check)
+
+
+def build() -> None:
+    """Make the namespaces; the machine that they live in takes them with it."""
+    run("ip netns add " + INTERNET)
+    for site in SITES:
+        _add(site)
+    write("/proc/sys/net/ipv4/ip_forward", "1", INTERNET)
+    for network in ("192.168.0.0/16", "10.0.0.0/8"):
+        internet("ip route add blackhole {} metric 1".format(network))
+
+
+def _add(site: Site) -> None:
+    lan = site.name + "-lan"
+    run("ip netns add " + site.name)
+    run("ip netns add " + lan)
+    run("ip link add wan netns {} type veth peer name {} netns {}".format(site.name, site.name, INTERNET))
+    run("ip link add lan netns {} type veth peer name lan netns {}".format(site.name, lan))
+    for namespace, commands in (
+        (INTERNET, ["link set {} up".format(site.name), "address add {}/24 dev {}".format(site.router, site.name)]),
+        (
+            site.name,
+            [
+                "link set lo up",
+                "link set wan up",
+                "link set lan up",
+                "address add {}/24 dev wan".format(site.address),
+                "route add default via {}".format(site.router),
+                *("address add {} dev lan".format(_host(network, 1)) for network in site.networks),
+            ],
+        ),
+        (
+            lan,
+            [
+                "link set lo up",
+                "link set lan up",
+                *("address add {} dev lan".format(_host(network, 2)) for network in site.networks),
+                "route add default via {}".format(_host(site.networks[0], 1).split("/")[0]),
+            ],
+        ),
+    ):
+        for command in commands:
+            run("ip -n {} {}".format(namespace, command))
+    write("/proc/sys/net/ipv4/ip_forward", "1", site.name)
+
+
+def _host(network: str, number: int) -> str:
+    base, _slash, length = network.partition("/")
+    return "{}.{}/{}".format(base.rpartition(".")[0], number, length)
+
+
+def write(path: str, value: str, namespace: str) -> None:
+    """Set a kernel setting of a namespace."""
+    with inside(namespace):
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)

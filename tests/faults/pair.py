@@ -1,0 +1,208 @@
+# Copyright (c) 2026, the tanuki.ipsec founders
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The working pair: two daemons with the configuration that the plan gives them, and the evidence of both ends.
+
+The evidence is gathered by the code that the modules run, inside each gateway's namespace, in the steps of
+playbooks/diagnose.yml.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ansible_collections.tanuki.ipsec.plugins.filter.ipsec_probes import probes_between
+from ansible_collections.tanuki.ipsec.plugins.filter.ipsec_tunnels import ipsec_tunnels
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import Diagnosis, diagnose
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.ends import End, Pair
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.gather import (
+    KERNEL,
+    SURROUNDINGS,
+    Gatherer,
+)
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.looking import Look
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.probe import Probe, run_probe
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.verdict import expectation
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.configuration import configuration_text
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
+
+from ike.cli.ctl import ask
+from tests.faults.network import SITES, Site, inside, run
+
+KEY = "the key that both sites share, long enough"
+PROFILE = "ikev1-aes"
+_START_SECONDS = 20.0
+_UP_SECONDS = 15.0
+_ATTEMPTS = 3
+_BRING_UP_SECONDS = 6.0
+
+INVENTORY = {
+    site.name: {"ipsec_address": site.address, "ipsec_networks": list(site.networks), "ipsec_profile": PROFILE}
+    for site in SITES
+}
+
+
+class Gateway:
+    """A site with its daemon, its files, and how it is looked at."""
+
+    def __init__(self, site: Site, directory: Path) -> None:
+        self.site = site
+        self.paths = Paths(config_directory=str(directory))
+        self.control = str(directory / "control.sock")
+        self.log = directory / "iked.log"
+        self.configuration = Path(self.paths.configuration)
+        self.process: subprocess.Popen | None = None
+        (self.tunnel,) = ipsec_tunnels(INVENTORY, site.name, list(INVENTORY))
+        self.key_file = Path(self.paths.psk(self.tunnel["name"]))
+        Path(self.paths.psk_directory).mkdir(parents=True)
+        self.write_files()
+
+    def write_files(self) -> None:
+        """As a deployment leaves them."""
+        plan = make_plan(INVENTORY)
+        name = self.site.name
+        self.configuration.write_text(configuration_text(plan.sites[name], plan.ends[name], self.paths))
+        self.write_key(KEY)
+
+    def write_key(self, key: str, mode: int = 0o600) -> None:
+        self.key_file.write_text(key)
+        self.key_file.chmod(mode)
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the configuration; what is to be changed has to be there."""
+        text = self.configuration.read_text()
+        if old not in text:
+            raise RuntimeError("{!r} is not in {}'s configuration".format(old, self.site.name))
+        self.configuration.write_text(text.replace(old, new))
+
+    # ---- Its daemon
+
+    def start(self) -> None:
+        command = [
+            sys.executable, "-m", "ike", "iked", "-F", "-D", "1", "-f", str(self.configuration),
+            "--control", self.control, "--hold",
+        ]  # fmt: skip
+        with inside(self.site.name), self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stderr=log, env={**os.environ, "PYTHONPATH": "plugins/module_utils"}
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the daemon did not start: " + self.log.read_text())
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(_START_SECONDS)
+            self.process = None
+
+    def kill(self) -> None:
+        """As a crash does."""
+        self.process.kill()
+        self.process.wait(_START_SECONDS)
+        self.process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.site.run("ip xfrm state flush")
+        self.start()
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.ask("status").get("ok"))
+        except (OSError, ValueError):
+            return False
+
+    def ask(self, command: str, **arguments) -> dict:
+        return ask(self.control, {"command": command, **arguments}, 40)
+
+    def up(self) -> str:
+        """Why the tunnel is not up; "" once it is."""
+        answer = self.ask("up", name=self.tunnel["name"], wait=_UP_SECONDS)
+        return "" if answer.get("ok") else answer.get("error", "no reason given")
+
+    # ---- How it is looked at
+
+    def gatherer(self) -> Gatherer:
+        return Gatherer(
+            Look(self._run), [expectation(self.tunnel)], self.control, str(self.configuration), "a salt", os.getuid()
+        )
+
+    def _run(self, words: list[str]) -> tuple[int, str, str]:
+        try:
+            done = subprocess.run(words, check=False, capture_output=True, text=True)
+        except FileNotFoundError:
+            return 127, "", ""
+        return done.returncode, done.stdout, done.stderr
+
+    def gather(self, *subjects: str) -> dict:
+        with inside(self.site.name):
+            return self.gatherer().gather(*([subjects] if subjects else []))
+
+    def bring_up(self) -> None:
+        with inside(self.site.name):
+            self.gatherer().bring_up([self.tunnel["name"]], _BRING_UP_SECONDS)
+
+    def probe(self, probes: list[dict]) -> list[dict]:
+        with inside(self.site.name):
+            return [run_probe(Look(self._run), Probe(**one)) for one in probes]
+
+
+class WorkingPair:
+    """Both gateways, up; ``diagnosis`` looks at them as diagnose.yml does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.tokyo, self.osaka = (Gateway(site, directory / site.name) for site in SITES)
+
+    @property
+    def gateways(self) -> tuple[Gateway, Gateway]:
+        return self.tokyo, self.osaka
+
+    def start(self) -> None:
+        for gateway in self.gateways:
+            gateway.start()
+
+    def stop(self) -> None:
+        for gateway in self.gateways:
+            gateway.stop()
+
+    def renegotiate(self) -> None:
+        """Take note of changed files and begin from nothing."""
+        for gateway in self.gateways:
+            gateway.restart()
+
+    def up(self) -> None:
+        """After a fault there may be a negotiation that has to fail first."""
+        reason = "not tried"
+        for _attempt in range(_ATTEMPTS):
+            reason = self.tokyo.up()
+            if not reason:
+                return
+        raise RuntimeError("the pair does not come up: " + reason)
+
+    def diagnosis(self) -> Diagnosis:
+        before = {one.site.name: one.gather(KERNEL, SURROUNDINGS) for one in self.gateways}
+        self.tokyo.bring_up()
+        probes = {one.site.name: one.probe(self._probes(one, before)) for one in self.gateways}
+        after = {one.site.name: one.gather() for one in self.gateways}
+        ends = [
+            End(name, expectation(one.tunnel), after[name], before[name], probes[name])
+            for one, name in ((one, one.site.name) for one in self.gateways)
+        ]
+        return diagnose(Pair(*ends))
+
+    def _probes(self, gateway: Gateway, before: dict[str, dict]) -> list[dict]:
+        peer = self.osaka if gateway is self.tokyo else self.tokyo
+        inner = [before[one.site.name].get("inner", {}) for one in (gateway, peer)]
+        return probes_between(gateway.tunnel, *inner)
+
+
+def modprobe(*modules: str) -> None:
+    run("{} -a {}".format(Path("/proc/sys/kernel/modprobe").read_text().strip(), " ".join(modules)))
