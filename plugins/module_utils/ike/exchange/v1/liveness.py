@@ -67,9 +67,9 @@ class Liveness:
     def _check(self, now: float) -> None:
         settings = self._session.settings
         self._look_at_traffic()
-        quiet = now - self._heard_at
-        if quiet < settings.dpd_delay:
-            self._at("dpd", settings.dpd_delay - quiet, self._check)
+        due = self._heard_at + settings.dpd_delay
+        if now < due:
+            self._timers["dpd"] = self._session.timers.at(due, self._check)
         elif self._unanswered >= settings.dpd_maxfail:
             self._session.engine.peer_dead(self._session, "no answer to {} R-U-THERE".format(self._unanswered))
         else:

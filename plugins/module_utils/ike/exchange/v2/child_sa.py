@@ -287,6 +287,8 @@ def settle(
     check_refusal(message, "the peer refused the child: {}")
     try:
         suite, spi_out = agreed(draft, message)
+        if session.was_deleted(spi_out):
+            raise PeerError("the peer deleted the child before its answer arrived")
         spis = (draft.inbound.spi, spi_out)
         made = child(session, draft.tunnel, suite, spis, initiated=True, **details)
         receiving, sending = associations(session, made, suite, secrets(suite))

@@ -133,6 +133,8 @@ def _replaced(session: Session, message: Message) -> ChildSa | None:
     if rekey is None:
         return None
     old = session.child_by_peers_spi(rekey.protocol, rekey.spi)
+    if old is None and session.making_child:
+        raise PeerError("the peer replaces a child whose answer may be under way", Notify.TEMPORARY_FAILURE)
     if old is None:
         raise PeerError("the peer replaces a child that isn't there", Notify.CHILD_SA_NOT_FOUND)
     if session.is_deleting(old):

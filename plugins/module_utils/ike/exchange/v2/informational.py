@@ -47,8 +47,13 @@ def responder(session: Session, message: Message) -> Steps:
 
 def _removed(session: Session, delete: Delete) -> Delete:
     """Remove the children that the peer deletes; our halves of them, but those that we are deleting ourselves."""
-    children = [session.child_by_peers_spi(delete.protocol, spi) for spi in dict.fromkeys(delete.spis)]
-    known = [child for child in children if child is not None]
+    known = []
+    for spi in dict.fromkeys(delete.spis):
+        child = session.child_by_peers_spi(delete.protocol, spi)
+        if child is not None:
+            known.append(child)
+        else:
+            session.deleted_early(spi)
     ours = [child.spi_in.to_bytes(4, "big") for child in known if not session.is_deleting(child)]
     for child in known:
         session.child_deleted(child)

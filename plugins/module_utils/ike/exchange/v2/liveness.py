@@ -29,9 +29,9 @@ class Liveness:
         session = self._session
         self._heard_at = session.now
         if session.settings.dpd_delay:
-            self._at("dpd", session.settings.dpd_delay, self._check)
+            self._at("dpd", session.now + session.settings.dpd_delay, self._check)
         if session.local_nat:
-            self._at("keepalive", _KEEPALIVE_INTERVAL, self._keep_alive)
+            self._at("keepalive", session.now + _KEEPALIVE_INTERVAL, self._keep_alive)
 
     def stop(self) -> None:
         for timer in self._timers.values():
@@ -41,21 +41,18 @@ class Liveness:
         """The peer proved that it is there."""
         self._heard_at = self._session.now
 
-    def _at(self, name: str, delay: float, action: Any) -> None:
-        session = self._session
-        self._timers[name] = session.timers.at(session.now + delay, action)
+    def _at(self, name: str, when: float, action: Any) -> None:
+        self._timers[name] = self._session.timers.at(when, action)
 
     def _check(self, now: float) -> None:
         session = self._session
-        delay = session.settings.dpd_delay
         self._look_at_traffic()
-        quiet = now - self._heard_at
-        if quiet < delay:
-            self._at("dpd", delay - quiet, self._check)
-            return
-        if not session.runner.asking:
-            session.probe()
-        self._at("dpd", delay, self._check)
+        due = self._heard_at + session.settings.dpd_delay
+        if now >= due:
+            due = now + session.settings.dpd_delay
+            if not session.runner.asking:
+                session.probe()
+        self._at("dpd", due, self._check)
 
     def _look_at_traffic(self) -> None:
         """Packets that came through the tunnel prove as much as an answer."""
@@ -67,4 +64,4 @@ class Liveness:
 
     def _keep_alive(self, now: float) -> None:
         self._session.host.send(self._session.path, NAT_KEEPALIVE)
-        self._at("keepalive", _KEEPALIVE_INTERVAL, self._keep_alive)
+        self._at("keepalive", now + _KEEPALIVE_INTERVAL, self._keep_alive)

@@ -44,6 +44,7 @@ _RESPONDERS = {
     rules.INFORMATIONAL: informational.responder,
 }
 _REKEY_IKE = "IKE SA rekey"
+_CHILD = "child "
 _PROTOCOLS = {Protocol.ESP: "esp", Protocol.AH: "ah"}
 
 
@@ -85,6 +86,7 @@ class Session:
         self._first: Tunnel | None = None  # the tunnel that IKE_AUTH makes a child for
         self._waiting: list[Tunnel] = []
         self._deleting: set[SaId] = set()
+        self._deleted_early: set[int] = set()
         self._later: dict[SaId, Any] = {}  # timers of outbound SAs that wait, by the replaced child's inbound SA
         self._rival: Session | None = None  # the successor that the peer made while we were making one
         self._timers: list[Any] = []
@@ -213,6 +215,16 @@ class Session:
             timer.run(self.now)
         self.engine.child_deleted(self, child.spi_out)
 
+    def deleted_early(self, spi: bytes) -> None:
+        """The peer deleted what we don't know yet: the answer that made it may be on its way."""
+        if self.making_child:
+            self._deleted_early.add(int.from_bytes(spi, "big"))
+
+    def was_deleted(self, spi_out: int) -> bool:
+        """Whether the peer deleted a child before its answer arrived."""
+        early, self._deleted_early = self._deleted_early, set()
+        return spi_out in early
+
     def send_later(self, child: ChildSa, sending: SecurityAssociation, old: ChildSa) -> None:
         """Send on a replaced child's successor once the peer surely receives on it: it deletes the old one then."""
 
@@ -265,9 +277,7 @@ class Session:
         def failed(session: Session, error: Exception) -> None:
             session.child_failed(tunnel.name, error)
 
-        self.runner.ask(
-            Task("child {}".format(tunnel.name), lambda session: create_child.initiator(session, tunnel), failed)
-        )
+        self.runner.ask(Task(_CHILD + tunnel.name, lambda session: create_child.initiator(session, tunnel), failed))
 
     def delete_children(self, children: list[ChildSa]) -> None:
         """Tell the peer that these children go."""
@@ -365,12 +375,16 @@ class Session:
         self.host.warning("{}: {}".format(self, error))
         self.engine.session_hint(self, str(error))
 
+    @property
+    def making_child(self) -> bool:
+        """Whether we are waiting for the answer to a request for a child."""
+        return self.runner.asking.startswith(_CHILD)
+
     def check_free(self, message: Message) -> None:
         """Refuse for now what would cross with the end or the replacement of this IKE SA (RFC 7296 2.25)."""
         child = message.has(Payload.TSI)
         rekeying = self.runner.asking == _REKEY_IKE
-        making = self.runner.asking.startswith("child ")
-        if self.state != ESTABLISHED or (child and rekeying) or (not child and making):
+        if self.state != ESTABLISHED or (child and rekeying) or (not child and self.making_child):
             raise PeerError("a request that crosses with the end of this IKE SA", Notify.TEMPORARY_FAILURE)
 
     # Successors
