@@ -20,6 +20,14 @@ from tests.interop.strongswan import StrongSwan
 PEERS = Path("build/interop/peers").absolute()
 
 
+def pytest_addoption(parser):
+    parser.addoption("--peer", default="", help="only the cells with this peer")
+
+
+def pytest_collection_modifyitems(config, items):
+    items[:] = [item for item in items if config.getoption("--peer") in item.name]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def machine():
     """The peers' packages laid over /usr, the modules that they need, and the network."""

@@ -224,7 +224,7 @@ def test_a_flood_of_bad_beginnings_leaves_nothing_behind(tmp_path):
     engine.run_timers(pair.now)
     gc.collect()
     objects = len(gc.get_objects())
-    flood(20000)
+    flood(40000)
     pair.now += 100
     engine.run_timers(pair.now)
     assert engine.sessions == []
