@@ -67,8 +67,10 @@ class Bundled:
         ]
 
     def parameters(self, ends: Sequence[TunnelEnd]) -> dict[str, Any]:
+        places = _places(self.paths)
+        places["directories"][self.paths.unit_directory] = "0755"
         return {
-            **_places(self.paths),
+            **places,
             "implementation": self.name,
             "settings": rc_settings([self.paths.service], needs_ipv6(ends)),
             "demands": demands(ends),

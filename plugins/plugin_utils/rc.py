@@ -24,7 +24,7 @@ SCRIPT = """\
 #
 # rc.conf:
 # {service}_enable (bool)	Set to YES to run the daemon. Default: NO
-# {service}_flags (str)	More words for its command line, such as -D 1. Default: none
+# {service}_args (str)	More words for its command line, such as -D 1. Default: none
 
 . /etc/rc.subr
 
@@ -34,7 +34,7 @@ rcvar={service}_enable
 
 load_rc_config $name
 : ${{{service}_enable:=NO}}
-: ${{{service}_flags:=}}
+: ${{{service}_args:=}}
 
 python={python}
 application={application}
@@ -47,9 +47,7 @@ control={control}
 pidfile=/var/run/{service}.pid
 command=/usr/sbin/daemon
 command_args="-r -R 1 -S -T $name -P $pidfile $python $application iked -F -f $configuration --kernel pfkey \\
-    --control $control --hold ${service}_flags"
-# The flags are the daemon's, not daemon(8)'s.
-rc_flags=
+    --control $control --hold ${service}_args"
 required_files="$application $configuration"
 extra_commands=reload
 start_precmd={service}_prestart

@@ -1,0 +1,398 @@
+"""Deploying to FreeBSD: what stands in the way, what is written, what the services are told, in which order.
+
+The system's commands are simulated (see simulated_freebsd.py); plan, files and the module's code are real.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import stat
+import subprocess
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy import obstacles as looked_at
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.freebsd import Bundled as BundledHost
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.freebsd import Racoon2 as Racoon2Host
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest import DeployError
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.obstacles import Demands, obstacles
+from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.kernel.base import KernelError
+from ansible_collections.tanuki.ipsec.plugins.modules import ipsec_apply
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import (
+    Bundled,
+    Racoon2,
+    Unfit,
+    XfrmLinux,
+    demands,
+)
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import FREEBSD_PATHS
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.rc import script_text
+
+from tests.unit.plugins.simulated import SimulatedHost
+from tests.unit.plugins.simulated_freebsd import SimulatedFreebsd, SimulatedKernel
+
+SITES = {
+    "tokyo": {
+        "ipsec_address": "210.11.11.11",
+        "ipsec_networks": ["192.168.10.0/24"],
+        "ipsec_profile": "ikev1-aes",
+    },
+    "osaka": {
+        "ipsec_address": "210.22.22.22",
+        "ipsec_networks": ["192.168.20.0/24"],
+        "ipsec_profile": "ikev1-aes",
+    },
+}
+NARA = {"ipsec_address": "210.33.33.33", "ipsec_networks": ["192.168.30.0/24"], "ipsec_profile": "ikev1-aes"}
+OF_2007 = {name: {**site, "ipsec_profile": "2007"} for name, site in SITES.items()}
+PEER, FAR = ipaddress.ip_address("210.22.22.22"), ipaddress.ip_network("192.168.20.0/24")
+DEMANDS = Demands(("aes_cbc", "hmac_sha2_256"), False, (PEER,), (FAR,))
+
+
+@pytest.fixture
+def freebsd(monkeypatch):
+    monkeypatch.setattr(looked_at, "PfkeyKernel", SimulatedKernel)
+    return SimulatedFreebsd()
+
+
+# ---- What stands in the way ------------------------------------------------------------------------------------------
+
+
+def found(freebsd, tmp_path, demanded=DEMANDS):
+    return obstacles(freebsd.run, demanded, tmp_path / "ipsec.conf")
+
+
+def test_nothing_stands_in_the_way_of_a_plain_gateway(freebsd, tmp_path):
+    assert found(freebsd, tmp_path) == []
+
+
+def test_a_kernel_without_ipsec(freebsd, tmp_path, monkeypatch):
+    def refuse():
+        raise KernelError("open PF_KEY", 43, "the kernel has no PF_KEY (FreeBSD: module ipsec)")
+
+    monkeypatch.setattr(looked_at, "PfkeyKernel", refuse)
+    (text,) = found(freebsd, tmp_path)
+    assert "no PF_KEY" in text and "kldload ipsec" in text
+
+
+def test_a_kernel_without_an_algorithm(freebsd, tmp_path):
+    (text,) = found(freebsd, tmp_path, replace(DEMANDS, algorithms=("3des_cbc", "hmac_sha1")))
+    assert text.startswith("this kernel has no 3des_cbc: FreeBSD 13 and later")
+
+
+def test_a_gif_interface_to_a_peer_and_not_one_to_elsewhere(freebsd, tmp_path):
+    gif = "gif{}: flags=8051<UP> metric 0 mtu 1280\n\ttunnel inet 210.11.11.11 --> {}\n"
+    freebsd.ifconfig += gif.format(0, "198.51.100.1") + gif.format(1, PEER)
+    (text,) = found(freebsd, tmp_path)
+    assert text.startswith("interface gif1:") and "210.11.11.11 --> 210.22.22.22" in text
+
+
+def test_policies_of_setkey(freebsd, tmp_path):
+    freebsd.rc_conf["ipsec_enable"] = "YES"
+    (tmp_path / "ipsec.conf").write_text("# setkey\n\nspdadd 192.168.10.0/24 192.168.20.0/24 any -P out ipsec\n")
+    enabled, command = found(freebsd, tmp_path)
+    assert enabled.startswith('ipsec_enable="YES"')
+    assert command.startswith("{}:3: spdadd 192.168.10.0/24".format(tmp_path / "ipsec.conf"))
+
+
+def test_a_file_of_comments_is_no_obstacle(freebsd, tmp_path):
+    (tmp_path / "ipsec.conf").write_text("# spdadd nothing\n")
+    assert found(freebsd, tmp_path) == []
+
+
+def test_a_static_route_to_the_far_network(freebsd, tmp_path):
+    freebsd.netstat += "192.168.20.0/24    210.22.22.22       UGS         em0\n"
+    (text,) = found(freebsd, tmp_path)
+    assert text.startswith("route `192.168.20.0/24 210.22.22.22 UGS em0`") and "route delete 192.168.20.0/24" in text
+
+
+def test_the_route_by_our_own_lan_address_is_the_allowed_one(freebsd, tmp_path):
+    freebsd.netstat += "192.168.20.0/24    192.168.10.1       UGS         em1\n"
+    assert found(freebsd, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "said", "complaint"),
+    [
+        ("20060712a\n", "", "racoon2 20060712a has no IKEv1"),
+        ("", "iked 0.7 (20061228a)\n", None),
+        ("20181215_3\n", "", None),
+        ("", "usage: iked\n", "version can't be found out"),
+    ],
+)
+def test_racoon2s_version(freebsd, tmp_path, version, said, complaint):
+    freebsd.answers["pkg", "query"] = (0, version, "")
+    freebsd.answers[str(program(tmp_path, "iked")), "-V"] = (1, said, "")
+    host = Racoon2Host(freebsd.run, DEMANDS, programs=(program(tmp_path, "spmd"), program(tmp_path, "iked")))
+    texts = host.obstacles()
+    assert (texts == []) if complaint is None else (complaint in texts[0])
+
+
+def test_3des_in_ike_on_openssl_3(freebsd, tmp_path):
+    freebsd.answers["openssl", "version"] = (0, "OpenSSL 3.0.13 30 Jan 2024 (Library: OpenSSL 3.0.13)\n", "")
+    programs = (program(tmp_path, "spmd"), program(tmp_path, "iked"))
+    assert Racoon2Host(freebsd.run, DEMANDS, programs=programs).obstacles() == []
+    (text,) = Racoon2Host(freebsd.run, replace(DEMANDS, ike_3des=True), programs=programs).obstacles()
+    assert "3DES on OpenSSL 3.0.13" in text and "bundled" in text
+
+
+def test_the_other_implementations_service(freebsd):
+    freebsd.running = {"spmd", "iked"}
+    texts = BundledHost(freebsd.run, DEMANDS).obstacles()
+    assert [text.split(",")[0] for text in texts] == ["the service iked runs", "the service spmd runs"]
+
+
+def program(tmp_path, name):
+    path = tmp_path / name
+    path.touch(mode=0o755)
+    return path
+
+
+# ---- Whole deployments -----------------------------------------------------------------------------------------------
+
+
+class Host:
+    """tokyo, with everything below a temporary root."""
+
+    def __init__(self, freebsd, root, implementation):
+        self.freebsd, self.root = freebsd, root
+        names = {"config": "etc", "library": "lib", "state": "db/state", "unit": "rc.d", "run": "run"}
+        (root / "db").mkdir()
+        paths = replace(FREEBSD_PATHS, **{name + "_directory": str(root / path) for name, path in names.items()})
+        self.implementation = replace(implementation, paths=paths)
+        self.configuration = root / "etc/racoon2.conf"
+
+    def deploy(self, sites=SITES, key=b"a key of thirty-two bytes or so.", check_mode=False):
+        self.freebsd.told.clear()
+        plan = make_plan(sites)
+        ends = plan.ends["tokyo"]
+        files = self.implementation.files(plan.sites["tokyo"], ends, {end.name: key for end in ends}, "python3")
+        parameters = {"secrets": [], "probe": False, "validate": True, "python": "python3"}
+        parameters.update(self.implementation.parameters(ends))
+        parameters["files"] = [file.parameters("00", with_content=True) for file in files]
+        module = SimpleNamespace(
+            params={**parameters, "key": "00"},
+            run_command=self.run,
+            check_mode=check_mode,
+            _diff=True,
+            warn=lambda text: None,
+        )
+        return ipsec_apply.deploy(module)
+
+    def run(self, command):
+        return (0, "", "") if command[0] == "python3" else self.freebsd.run(command)
+
+
+@pytest.fixture
+def racoon2(freebsd, tmp_path, monkeypatch):
+    (tmp_path / "sbin").mkdir()
+    programs = (program(tmp_path / "sbin", "spmd"), program(tmp_path / "sbin", "iked"))
+    monkeypatch.setattr(ipsec_apply, "Racoon2", partial(Racoon2Host, programs=programs))
+    return Host(freebsd, tmp_path, Racoon2())
+
+
+@pytest.fixture
+def bundled(freebsd, tmp_path):
+    simulated = tmp_path / "linux"
+    simulated.mkdir()
+    daemon = SimulatedHost(simulated)  # its control socket answers
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/tanuki-ipsec").symlink_to(simulated)
+    host = Host(freebsd, tmp_path, Bundled())
+    host.requests = daemon.commands
+    yield host
+    daemon.close()
+
+
+ENABLED = ["sysrc gateway_enable=YES", "sysctl net.inet.ip.forwarding=1"]
+
+
+def test_racoon2_on_a_fresh_host(racoon2):
+    result = racoon2.deploy()
+    assert racoon2.freebsd.told == [
+        *ENABLED, "sysrc spmd_enable=YES", "sysrc iked_enable=YES", "service spmd start", "service iked start"
+    ]  # fmt: skip
+    assert result["changed"] and result["service"] == ["start"]
+    password = racoon2.root / "etc/spmd.pwd"
+    assert len(password.read_bytes()) == 64 and stat.S_IMODE(password.stat().st_mode) == 0o600
+    assert (racoon2.root / "etc/psk/osaka.psk").read_bytes() == b"a key of thirty-two bytes or so."
+    assert "ikev2 {" in racoon2.configuration.read_text(), "without the block upstream's spmd crashes"
+    assert not (racoon2.root / "lib").exists()
+
+
+def test_a_second_run_changes_nothing(racoon2):
+    racoon2.deploy()
+    password = (racoon2.root / "etc/spmd.pwd").read_bytes()
+    assert not racoon2.deploy()["changed"] and racoon2.freebsd.told == []
+    assert (racoon2.root / "etc/spmd.pwd").read_bytes() == password
+
+
+def test_a_new_key_restarts_nothing(racoon2):
+    racoon2.deploy()
+    result = racoon2.deploy(key=b"another key")
+    assert list(result["files"].values()) == ["updated"] and racoon2.freebsd.told == []
+
+
+def test_a_new_peer_restarts_the_pair_in_order(racoon2):
+    racoon2.deploy()
+    result = racoon2.deploy({**SITES, "nara": NARA})
+    assert result["service"] == ["restart"]
+    assert racoon2.freebsd.told == [
+        "service iked onestop", "service spmd onestop", "service spmd start", "service iked start"
+    ]  # fmt: skip
+
+
+def test_an_iked_that_died_is_started_again_with_its_spmd(racoon2):
+    racoon2.deploy()
+    racoon2.freebsd.running = {"spmd"}
+    assert racoon2.deploy()["service"] == ["restart"]
+    assert racoon2.freebsd.told == ["service spmd onestop", "service spmd start", "service iked start"]
+
+
+def test_a_start_that_fails_is_told_and_done_again_by_the_next_run(racoon2):
+    racoon2.freebsd.failing = (("iked", "start"),)
+    with pytest.raises(DeployError, match="service iked start: no available spmd I/F"):
+        racoon2.deploy()
+    racoon2.freebsd.failing = ()
+    assert racoon2.deploy()["service"] == ["restart"]
+
+
+def test_check_mode_says_all_of_it_and_writes_nothing(racoon2):
+    before = sorted(racoon2.root.rglob("*"))
+    foreseen = racoon2.deploy(check_mode=True)
+    assert sorted(racoon2.root.rglob("*")) == before and racoon2.freebsd.told == []
+    done = racoon2.deploy()
+    assert (foreseen["files"], foreseen["settings"], foreseen["service"], foreseen["diff"]) == (
+        done["files"], done["settings"], done["service"], done["diff"]
+    )  # fmt: skip
+
+
+def test_someones_racoon2_conf_is_kept_and_shown(racoon2):
+    racoon2.configuration.parent.mkdir()
+    racoon2.configuration.write_text("# theirs\n")
+    result = racoon2.deploy()
+    (copy,) = racoon2.configuration.parent.glob("racoon2.conf.*~")
+    assert copy.read_text() == "# theirs\n"
+    assert "# theirs\n" in [entry["before"] for entry in result["diff"]]
+
+
+def test_an_obstacle_leaves_everything_as_it_was(racoon2):
+    racoon2.freebsd.rc_conf["ipsec_enable"] = "YES"
+    before = sorted(racoon2.root.rglob("*"))
+    with pytest.raises(DeployError, match="nothing was changed:\nipsec_enable"):
+        racoon2.deploy()
+    assert sorted(racoon2.root.rglob("*")) == before and racoon2.freebsd.told == []
+
+
+def test_true_in_another_spelling_is_left_alone(racoon2):
+    racoon2.freebsd.rc_conf["gateway_enable"] = "yes"
+    assert "gateway_enable" not in racoon2.deploy()["settings"]
+
+
+def test_the_bundled_daemon_is_started_and_waited_for(bundled):
+    result = bundled.deploy()
+    assert bundled.freebsd.told == [*ENABLED, "sysrc tanuki_iked_enable=YES", "service tanuki_iked start"]
+    assert bundled.requests == ["status"] and result["service"] == ["start"]
+    assert stat.S_IMODE((bundled.root / "rc.d/tanuki_iked").stat().st_mode) == 0o555
+    assert not bundled.deploy()["changed"]
+
+
+def test_the_bundled_daemon_reloads_where_racoon2_restarts(bundled):
+    bundled.deploy()
+    bundled.requests.clear()
+    result = bundled.deploy({**SITES, "nara": NARA})
+    assert result["service"] == ["reload"] and bundled.requests == ["reload"] and bundled.freebsd.told == []
+
+
+# ---- What upstream can't have ----------------------------------------------------------------------------------------
+
+
+def ends_of(sites):
+    return make_plan(sites).ends["tokyo"]
+
+
+def test_what_the_tunnels_ask_of_the_host():
+    assert demands(ends_of(OF_2007)) == {
+        "algorithms": ["3des_cbc", "hmac_sha1"],
+        "ike_3des": True,
+        "peers": ["210.22.22.22"],
+        "far_networks": ["192.168.20.0/24"],
+    }
+    assert XfrmLinux().parameters(ends_of(OF_2007)).get("demands") is None
+
+
+def with_cryptography(**changes):
+    (end,) = ends_of(SITES)
+    cryptography = replace(end.profile.cryptography, **changes)
+    return replace(end, profile=replace(end.profile, name="modern", cryptography=cryptography))
+
+
+def test_ikev2_needs_the_operators_word():
+    version2 = with_cryptography(version=2, ike_hash=("hmac_sha1",), ike_prf=("hmac_sha1",), dpd_delay=0)
+    with pytest.raises(Unfit, match="profile modern: racoon2's iked crashes"):
+        Racoon2().files(version2.local, [version2], {}, "")
+    (configuration,) = Racoon2(ikev2=True).files(version2.local, [version2], {}, "")
+    assert b"acceptable_kmp { ikev2; };" in configuration.content
+
+
+def test_what_upstreams_language_has_no_word_for():
+    aead = with_cryptography(esp_encryption=("aes256_gcm",), esp_integrity=())
+    with pytest.raises(Unfit, match="racoon2 can't be told this profile"):
+        Racoon2().files(aead.local, [aead], {}, "")
+
+
+# ---- The rc.d script -------------------------------------------------------------------------------------------------
+
+RC_SUBR = """
+load_rc_config() { tanuki_iked_args="-D 1"; }
+run_rc_command() { echo "$command $command_args"; echo "$rcvar $pidfile $required_files"; $reload_cmd; }
+"""
+
+
+def test_the_script_says_what_rc_subr_wants(tmp_path):
+    """A shell reads it, with a stand-in for rc.subr that prints what it was told."""
+    (tmp_path / "rc.subr").write_text(RC_SUBR)
+    paths = replace(FREEBSD_PATHS, library_directory="/lib/tanuki-ipsec")
+    script = script_text(paths, "echo")
+    done = subprocess.run(
+        ["/bin/sh", "-eu", "-c", script.replace("/etc/rc.subr", str(tmp_path / "rc.subr")), "tanuki_iked", "start"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    start, variables, reload = done.stdout.splitlines()
+    assert " ".join(start.split()) == (
+        "/usr/sbin/daemon -r -R 1 -S -T tanuki_iked -P /var/run/tanuki_iked.pid "
+        "echo /lib/tanuki-ipsec/ike.pyz iked -F -f /usr/local/etc/racoon2/racoon2.conf --kernel pfkey "
+        "--control /var/run/tanuki-ipsec/control.sock --hold -D 1"
+    )
+    assert variables == (
+        "tanuki_iked_enable /var/run/tanuki_iked.pid /lib/tanuki-ipsec/ike.pyz /usr/local/etc/racoon2/racoon2.conf"
+    )
+    assert reload == "/lib/tanuki-ipsec/ike.pyz ctl --control /var/run/tanuki-ipsec/control.sock reload"
+
+
+# ---- The role --------------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[3]
+ROLE = ROOT / "roles" / "racoon2_freebsd"
+OPTIONS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+LINUX = yaml.safe_load((ROOT / "roles/xfrm_linux/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+
+
+def test_the_roles_defaults_are_the_documented_ones():
+    documented = {name: option["default"] for name, option in OPTIONS.items() if name.startswith("racoon2_freebsd_")}
+    assert yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()) == documented
+
+
+def test_both_roles_describe_a_site_in_the_same_words():
+    shared = [name for name in LINUX["options"] if name.startswith("ipsec_")]
+    assert {name: OPTIONS[name] for name in shared} == {name: LINUX["options"][name] for name in shared}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in OPTIONS if name.startswith("racoon2_freebsd_")))
+def test_every_variable_is_on_the_roles_page(name):
+    assert "| `{}` |".format(name) in (ROLE / "README.md").read_text()
