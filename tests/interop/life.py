@@ -55,7 +55,7 @@ def traffic(ours, peer, suite) -> bool:
 
 def live(ours, peer, suite, we_begin) -> None:
     """The whole life of a cell; the matrix learns how far it came."""
-    done = matrix.cell(peer.name, suite, "ours" if we_begin else "theirs")
+    done = matrix.cell(peer.name, suite, "we begin" if we_begin else "they begin")
     starter, other = (ours, peer) if we_begin else (peer, ours)
     configure(ours, peer, suite, we_begin)
 
