@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 
 import pytest
 
+from ike.config.settings import Identity, SaProposal, Traffic
+from ike.wire.header import decode_header
+from ike.wire.v1_numbers import Exchange
 from tests.unit.exchange.world import bring_up, world
 
 
@@ -108,8 +112,6 @@ def test_no_common_phase_1_proposal_names_the_nearest(tmp_path):
 
 
 def test_no_common_phase_2_proposal_names_the_nearest_and_tells_the_peer(tmp_path):
-    from ike.config.settings import SaProposal
-
     pair = world(tmp_path, osaka_tunnel={"proposals": (SaProposal("esp", (("aes_cbc", 128),), ("hmac_sha1",)),)})
     outcome = bring_up(pair)
     pair.exchange()
@@ -119,10 +121,6 @@ def test_no_common_phase_2_proposal_names_the_nearest_and_tells_the_peer(tmp_pat
 
 
 def test_selectors_that_differ_are_shown_side_by_side(tmp_path):
-    import ipaddress
-
-    from ike.config.settings import Traffic
-
     other = Traffic(ipaddress.ip_network("192.168.21.0/24"), ipaddress.ip_network("192.168.10.0/24"))
     pair = world(tmp_path, osaka_tunnel={"selector": other})
     outcome = bring_up(pair)
@@ -134,10 +132,6 @@ def test_selectors_that_differ_are_shown_side_by_side(tmp_path):
 
 
 def test_an_identity_that_differs_is_shown_with_the_wanted_one(tmp_path):
-    import ipaddress
-
-    from ike.config.settings import Identity
-
     pair = world(tmp_path, tokyo={"my_ids": (Identity("ipaddr", ipaddress.ip_address("210.11.22.33")),)})
     bring_up(pair)
     pair.run(60)
@@ -164,6 +158,48 @@ def test_a_kernel_that_refuses_leaves_nothing_half_installed(tmp_path, operation
     assert not gateway.kernel.installed
     assert not gateway.kernel.list_sas()
     assert gateway.said("the kernel refused")
+
+
+def test_an_isakmp_sa_under_which_nothing_succeeds_is_replaced(tmp_path):
+    pair = world(tmp_path, osaka_tunnel={"proposals": (SaProposal("esp", (("aes_cbc", 128),), ("hmac_sha1",)),)})
+    bring_up(pair)
+    pair.exchange()
+    (first,) = pair.tokyo.engine.sessions
+    pair.run(30)
+    assert pair.tokyo.said("ISAKMP SA closed: 3 negotiations under it failed")
+    assert first not in pair.tokyo.engine.sessions
+
+
+def test_an_initiator_whose_last_message_never_arrives_learns_that_there_is_no_child(tmp_path):
+    pair = world(tmp_path)
+    lost = []
+
+    def lose_the_end_of_quick_mode(datagram):
+        is_end = decode_header(datagram).exchange == Exchange.QUICK_MODE and len(datagram) == 52
+        lost.extend([datagram] if is_end else [])
+        return [] if is_end else [datagram]
+
+    pair.mangle = lose_the_end_of_quick_mode
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(True, "")]
+    pair.run(60)
+    assert len(lost) > 5
+    assert not pair.tokyo.kernel.installed
+    assert not pair.osaka.kernel.installed
+
+
+def test_a_peer_that_nobody_knows_yet_may_not_fill_the_log(tmp_path):
+    pair = world(tmp_path, tokyo={"groups": ("modp1536",)})
+    for _ in range(20):
+        bring_up(pair)
+        pair.exchange()
+        pair.tokyo.engine.close(pair.now)
+    assert len([line for line in pair.osaka.lines if "no common phase 1 proposal" in line]) == 1
+    pair.now += 61
+    bring_up(pair)
+    pair.exchange()
+    assert len([line for line in pair.osaka.lines if "no common phase 1 proposal" in line]) == 2
 
 
 # Life
