@@ -106,11 +106,15 @@ def agreed(draft: Draft, message: Message) -> tuple[ChildSuite, int]:
     return proposals.child_suite(draft.tunnel.proposals[0].protocol, choice), _peers_spi(proposal.spi)
 
 
+class Refused(PeerError):
+    """The peer answered with an error: it has made nothing."""
+
+
 def check_refusal(message: Message, text: str) -> None:
-    """Raise where the peer answered with an error."""
+    """Raise Refused where the peer answered with an error."""
     refusal = message.refusal()
     if refusal is not None:
-        raise PeerError(text.format(notify_name(refusal.kind)))
+        raise Refused(text.format(notify_name(refusal.kind)))
 
 
 # The responder's decisions
@@ -280,23 +284,23 @@ def _udp_ports(session: Session, inbound: bool) -> Encapsulation:
 def settle(
     session: Session, draft: Draft, message: Message, secrets: Callable[[ChildSuite], Secrets], **details: Any
 ) -> Generator[Any, Any, tuple[ChildSa, SecurityAssociation]]:
-    """The initiator's half: a child that receives already, and the SA that it is to send on.
-
-    What we can't take of an answer, the peer has to delete again.
-    """
+    """The initiator's half: a child that receives already, and the SA that it is to send on."""
     check_refusal(message, "the peer refused the child: {}")
-    try:
-        suite, spi_out = agreed(draft, message)
-        if session.was_deleted(spi_out):
-            raise PeerError("the peer deleted the child before its answer arrived")
-        spis = (draft.inbound.spi, spi_out)
-        made = child(session, draft.tunnel, suite, spis, initiated=True, **details)
-        receiving, sending = associations(session, made, suite, secrets(suite))
-        yield Install(receiving, inbound=True)
-    except Exception:
-        session.delete_spi_at_peer(draft.inbound)
-        raise
+    suite, spi_out = agreed(draft, message)
+    if session.was_deleted(spi_out):
+        raise PeerError("the peer deleted the child before its answer arrived")
+    spis = (draft.inbound.spi, spi_out)
+    made = child(session, draft.tunnel, suite, spis, initiated=True, **details)
+    receiving, sending = associations(session, made, suite, secrets(suite))
+    yield Install(receiving, inbound=True)
     return made, sending
+
+
+def give_back(session: Session, inbound: SaId, error: Exception) -> Generator[Any, Any, None]:
+    """What a failure leaves of a child that we asked for: our half goes, and the peer's too, unless it refused."""
+    yield Remove((inbound,))
+    if not isinstance(error, Refused):
+        session.delete_spi_at_peer(inbound)
 
 
 def take(
@@ -318,8 +322,7 @@ def complete(session: Session, made: ChildSa, sending: SecurityAssociation) -> G
     """Begin to send on the new SA. Without that half the child doesn't stay half installed, at neither end."""
     try:
         yield Install(sending, inbound=False)
-    except LocalError:
-        yield Remove((made.inbound,))
-        session.delete_at_peer([made])
+    except LocalError as error:
+        yield from give_back(session, made.inbound, error)
         raise
     session.child_up(made)

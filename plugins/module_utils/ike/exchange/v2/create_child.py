@@ -24,7 +24,7 @@ from ...policy import v2_proposals as proposals
 from ...wire.v2 import KeyExchange, Message, Nonce, Notification
 from ...wire.v2_numbers import Notify, Payload, TransformType
 from ..child import ChildSa
-from ..effects import Final, Remove, Request
+from ..effects import Final, Request
 from ..errors import PeerError
 from . import child_sa, rules
 from .child_sa import Draft, Secrets
@@ -64,8 +64,8 @@ def initiator(session: Session, tunnel: Tunnel) -> Steps:
             replaces=attempt.old.spi_in if attempt.old else 0,
             precedence=min(attempt.nonce, theirs),
         )
-    except Exception:
-        yield Remove((inbound,))
+    except Exception as error:
+        yield from child_sa.give_back(session, inbound, error)
         raise
     yield from child_sa.complete(session, made, sending)
 

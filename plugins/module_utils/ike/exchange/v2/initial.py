@@ -25,6 +25,7 @@ from ...crypto.groups import KeyExchangeError, KeyPair
 from ...crypto.v2_keys import IkeKeys, skeyseed
 from ...policy import v2_proposals as proposals
 from ...policy.v2_proposals import IkeSuite, NoProposalChosen, Offer
+from ...wire.cursor import WireError
 from ...wire.header import NO_SPI
 from ...wire.v2 import (
     Authentication,
@@ -269,8 +270,8 @@ def _first_child(session: Session, draft: child_sa.Draft, opening: _Opening, mes
     try:
         made, sending = yield from child_sa.settle(session, draft, message, lambda suite: secrets)
         yield from child_sa.complete(session, made, sending)
-    except (PeerError, LocalError) as error:
-        yield Remove((draft.inbound,))
+    except (PeerError, LocalError, WireError) as error:
+        yield from child_sa.give_back(session, draft.inbound, error)
         session.child_failed(draft.tunnel.name, error)
 
 

@@ -41,13 +41,15 @@ class Task:
     """Something that we ask of the peer: ``begin`` makes its generator, when its turn has come.
 
     ``label`` tells tasks apart: of two alike only one waits. ``patience`` is (seconds, retries) of steady
-    retransmission, where the settings' back-off isn't wanted.
+    retransmission, where the settings' back-off isn't wanted. ``again``: it does no harm to ask the successor of an
+    IKE SA as well, when the answer is still due.
     """
 
     label: str
     begin: Callable[[Session], Steps]
     failed: Callable[[Session, Exception], None]
     patience: tuple[int, int] | None = None
+    again: bool = False
 
 
 class Runner:
@@ -96,9 +98,10 @@ class Runner:
         return self._task.label if self._task else ""
 
     def hand_over(self, successor: Runner) -> None:
-        """Give what still waits to the IKE SA that replaces this one."""
+        """Give what still waits to the IKE SA that replaces this one: the peer may end this one before it answers."""
+        due = [self._task] if self._task is not None and self._task.again else []
         waiting, self._queue = list(self._queue), deque()
-        for task in waiting:
+        for task in due + waiting:
             successor.ask(task)
 
     def accept(self, header: Header, datagram: bytes, path: Path, generator: Steps) -> None:

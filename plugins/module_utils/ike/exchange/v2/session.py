@@ -12,6 +12,7 @@ from ...crypto.v2_keys import IkeKeys
 from ...policy import v2_selectors
 from ...policy.sa import AH, SaId, SecurityAssociation, TrafficSelector
 from ...policy.v2_proposals import IkeSuite
+from ...wire.cursor import WireError
 from ...wire.header import NO_SPI, Header
 from ...wire.v2 import Delete, Identification, Message, Notification
 from ...wire.v2_numbers import Flag, Notify, Payload, Protocol, notify_name
@@ -302,7 +303,9 @@ class Session:
         def failed(session: Session, error: Exception) -> None:
             session.host.debug("{}: {}: {}".format(session, label, error))
 
-        self.runner.ask(Task(label, lambda session: informational.initiator(session, payloads), failed, patience))
+        self.runner.ask(
+            Task(label, lambda session: informational.initiator(session, payloads), failed, patience, again=True)
+        )
 
     def close(self, reason: str) -> None:
         """End the IKE SA, and say so to the peer where it can understand us."""
@@ -346,7 +349,10 @@ class Session:
 
     def unfit(self, message: Message, complaint: str) -> None:
         """An answer in clear that doesn't fit: anybody could have written it, but it may explain a silence."""
-        refusal = message.refusal()
+        try:
+            refusal = message.refusal()
+        except WireError:
+            refusal = None
         text = notify_name(refusal.kind) if refusal is not None else complaint
         self.drop("IKE_SA_INIT response: {}".format(text))
         if not self.hint and refusal is not None:
@@ -463,8 +469,7 @@ class Session:
         self._cancel_timers()
         self.liveness.stop()
         tasks = self.runner.stop()
-        level = self.host.warning if connecting else self.host.info
-        level("{}: IKE SA {}: {}".format(self, "failed" if connecting else "closed", reason))
+        self._say_ended("failed" if connecting else "closed", reason)
         self._lose_children(reason)
         waiting = ([self._first] if self._first else []) + self._waiting
         self._first, self._waiting = None, []
@@ -472,12 +477,24 @@ class Session:
         for task in tasks:
             task.failed(self, PeerError(reason))
 
+    def _say_ended(self, how: str, reason: str) -> None:
+        text = "{}: IKE SA {}: {}".format(self, how, reason)
+        if how == "closed":
+            self.host.info(text)
+        elif self.initiator:
+            self.host.warning(text)
+        else:
+            self.host.complain(self.path.peer, text)
+
     def _lose_children(self, reason: str) -> None:
         for child in self.children():
             self.engine.child_lost(child, reason)
 
     def _initial_failed(self, error: Exception) -> None:
         """The initial exchanges failed; a responder that we don't believe is told so (RFC 7296 2.21.2)."""
+        if self.state == ESTABLISHED:
+            self.close(str(error))
+            return
         notify = getattr(error, "notify", 0)
         if notify and self.keys is not None and self.state == CONNECTING:
             self.runner.say([Notification(notify)])
