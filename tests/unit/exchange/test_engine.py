@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import replace
 
 from ike.config.settings import Traffic
+from ike.exchange import hooks
+from ike.exchange.effects import RunScript
 from ike.exchange.path import Path
 from tests.unit.exchange.world import OSAKA, TOKYO, bring_up, world
 
@@ -93,6 +95,33 @@ def test_an_unchanged_tunnel_that_is_just_connecting_survives(tmp_path):
     pair.tokyo.engine.reconfigure(replace(old, tunnels=(*old.tunnels, more(old.tunnels[0], 1))), pair.now)
     pair.exchange()
     assert outcome == [(True, "")]
+
+
+def test_hooks_tell_of_every_event_once(tmp_path):
+    scripts = tuple((event, "/hook") for event in (hooks.IKE_SA_UP, hooks.IKE_SA_DOWN, hooks.CHILD_UP))
+    scripts += ((hooks.CHILD_REKEY, "/hook"), (hooks.CHILD_DOWN, "/hook"))
+    pair = world(tmp_path, tokyo={"scripts": scripts})
+    told = []
+    perform = pair.tokyo.engine.host.perform
+    pair.tokyo.engine.host.perform = lambda effect: (
+        told.append(effect) if isinstance(effect, RunScript) else perform(effect)
+    )
+    bring_up(pair)
+    pair.run(3600)
+    pair.tokyo.engine.rekey("net", pair.now, lambda success, reason: None)
+    pair.run(60)
+    pair.tokyo.engine.close(pair.now)
+    assert [effect.event for effect in told] == [
+        hooks.IKE_SA_UP,
+        hooks.CHILD_UP,
+        hooks.CHILD_REKEY,
+        hooks.CHILD_DOWN,
+        hooks.IKE_SA_DOWN,
+    ]
+    environment = dict(told[1].environment)
+    assert environment["LOCAL_NET_ADDR"] == "192.168.10.0"
+    assert environment["REMOTE_NET_PREFIXLEN"] == "24"
+    assert environment["SELECTOR2_INDEX"] == "net_in"
 
 
 def test_half_open_sessions_are_limited_per_peer_and_do_not_stay(tmp_path):

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 import subprocess
+import threading
 from dataclasses import replace
 from typing import Any, Callable
 
@@ -25,6 +27,8 @@ from ..exchange.effects import (
 from ..exchange.errors import LocalError
 from ..kernel.base import Kernel, KernelError
 from ..policy.sa import Address
+
+LOGGER = logging.getLogger("ike")
 
 _SCRIPT_SECONDS = 30
 _DISCARD_PORT = 9  # nothing is sent: connecting a UDP socket only asks for the route
@@ -93,8 +97,13 @@ def _source_address(effect: SourceAddress) -> Address:
 
 
 def _run_script(effect: RunScript) -> None:
-    """Hook scripts get their event as argument and nothing but the listed environment (racoon2, reference 4.6)."""
+    """Start a hook script, and don't wait for it: IKE goes on meanwhile."""
+    threading.Thread(target=_script, args=(effect,), daemon=True).start()
+
+
+def _script(effect: RunScript) -> None:
+    """It gets the event as its argument, and the listed environment only, as racoon2's do."""
     try:
         subprocess.run([effect.path, effect.event], env=dict(effect.environment), timeout=_SCRIPT_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise LocalError("script {}: {}".format(effect.path, error)) from error
+        LOGGER.warning("script %s %s: %s", effect.path, effect.event, error)

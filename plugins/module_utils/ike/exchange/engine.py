@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Union
 
-from ..config.settings import IKEV1, IKEV2, Effective, Remote, Tunnel
+from ..config.settings import IKEV1, IKEV2, Effective, IkeSettings, Remote, Tunnel
 from ..policy.sa import Address, SaId, SaState
 from ..wire.cursor import WireError
 from ..wire.header import NO_SPI, Header, decode_header
-from . import reconfiguration, status
+from . import hooks, reconfiguration, status
 from .child import UP, ChildSa
 from .errors import LocalError
 from .host import Host
@@ -49,6 +49,7 @@ class Engine:
         self.tunnels = Tunnels(self, configuration.tunnels)
         self._peers = Peers(configuration, host)
         self._sessions = SessionTable()
+        self._announced: set[Session] = set()  # established, and their scripts know
         self._entrances = {1: V1Entrance(), 2: V2Entrance(host, self._sessions)}  # by the header's major version
         self._complaints: set[tuple[Address, str]] = set()
 
@@ -198,6 +199,11 @@ class Engine:
     def tunnels_of(self, remote: Remote) -> list[Tunnel]:
         return [state.tunnel for state in self.tunnels.of(remote)]
 
+    def settings_of(self, tunnel: Tunnel) -> IkeSettings | None:
+        """How we talk to a tunnel's peer; None without a remote for it."""
+        remote = self._peers.named(tunnel.remote)
+        return remote.settings(remote.acceptable[0]) if remote and remote.acceptable else None
+
     def children_of(self, remote: Remote) -> list[ChildSa]:
         return self.tunnels.children_of(remote)
 
@@ -229,6 +235,8 @@ class Engine:
 
     def session_up(self, session: Session) -> None:
         self._sessions.close_half_open(session)
+        self._announced.add(session)
+        hooks.run_ike_sa(self.host, session, hooks.IKE_SA_UP)
 
     def session_hint(self, session: Session, hint: str) -> None:
         """Something that explains why this peer's tunnels are down."""
@@ -243,6 +251,9 @@ class Engine:
             self.host.timers.at(self.host.now + linger, lambda now: self._sessions.remove(session))
         else:
             self._sessions.remove(session)
+        if session in self._announced:
+            self._announced.remove(session)
+            hooks.run_ike_sa(self.host, session, hooks.IKE_SA_DOWN)
         for tunnel in waiting:
             self.child_failed(session, tunnel.name, reason)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..config.settings import Remote, Tunnel
 from ..policy.sa import SaId
+from . import hooks
 from .child import REKEYED, UP, ChildSa
 from .effects import Remove
 
@@ -137,6 +138,7 @@ class Tunnels:
         self._drop_leftovers(state)
         self._replace(child, older)
         self._host.info("{}: up: {}".format(state.tunnel.name, child))
+        self._run_hook(child, hooks.CHILD_REKEY if older else hooks.CHILD_UP)
         _tell(state, True, "")
 
     def failed(self, state: TunnelState, reason: str) -> None:
@@ -161,6 +163,8 @@ class Tunnels:
         self._host.info("{}: gone: {} ({})".format(state.tunnel.name, child, reason))
         if not state.up and state.children:
             state.children[-1].state = UP  # the peer settled a collision otherwise: this one still works
+        if not state.up:
+            self._run_hook(child, hooks.CHILD_DOWN)
         if not state.up and not state.connecting:
             state.reason = reason
             if state.wanted:
@@ -259,6 +263,11 @@ class Tunnels:
     def close(self) -> None:
         """Wait for no more packets."""
         self._host.perform(Remove(tuple(self._arriving)))
+
+    def _run_hook(self, child: ChildSa, event: str) -> None:
+        settings = self._engine.settings_of(child.tunnel)
+        if settings is not None:
+            hooks.run_child(self._host, settings, child, event)
 
     def _drop_leftovers(self, state: TunnelState) -> None:
         if state.leftovers:
