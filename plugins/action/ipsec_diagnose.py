@@ -16,7 +16,7 @@ class ActionModule(TwoEnded):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        diagnoses = [diagnose(pair) for pair in self.pairs(task_vars)]
+        diagnoses = [diagnose(pair) for pair in self.pairs(self.arguments(), task_vars)]
         return {
             "changed": False,
             "healthy": all(diagnosis.healthy for diagnosis in diagnoses),

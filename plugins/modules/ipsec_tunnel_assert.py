@@ -16,8 +16,8 @@ description:
     mirror each other; lifetimes are sane; no larval or duplicate security associations are left over.
   - The counters of those security associations moved at both ends while probes were sent, and the probes were
     answered, big ones too.
-  - A failure lists what fails, and the causes that M(tanuki.ipsec.ipsec_diagnose) makes of the same evidence. A
-    tunnel with an end that couldn't be looked at isn't proven.
+  - A failure lists what fails, and the causes that M(tanuki.ipsec.ipsec_diagnose) makes of the same evidence.
+  - A tunnel with an end that couldn't be looked at isn't proven; that gives a warning, and with O(strict) a failure.
 author:
   - the tanuki.ipsec founders (@tanuki-ipsec)
 extends_documentation_fragment:
@@ -52,6 +52,10 @@ options:
         be looked at.
     type: bool
     default: false
+  strict:
+    description: Fail where something couldn't be looked at or decided, too.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -74,7 +78,7 @@ tunnels:
       type: list
       elements: str
     proven:
-      description: Whether both ends were seen and nothing fails.
+      description: Whether nothing fails, and nothing is unsure.
       type: bool
     holds:
       description: What is as it should be.

@@ -26,12 +26,16 @@ ARGUMENT_SPEC = {
 class TwoEnded(ActionBase):
     """An action that runs on the controller alone and judges pairs of ends."""
 
+    ARGUMENT_SPEC = ARGUMENT_SPEC
     _supports_check_mode = True
     _requires_connection = False
 
-    def pairs(self, task_vars: dict[str, Any] | None) -> list[Pair]:
+    def arguments(self) -> dict[str, Any]:
+        _validation, arguments = self.validate_argument_spec(argument_spec=self.ARGUMENT_SPEC)
+        return arguments
+
+    def pairs(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> list[Pair]:
         """The tunnels of the task's host with the evidence of both ends."""
-        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         variables = task_vars or {}
         sites = variables["groups"].get(arguments["group"], [])
         host = variables["inventory_hostname"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.causes import CAUSES, table
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import diagnose, report
 
-from tests.unit.plugins.told import Told, ike_sa, probe
+from tests.unit.plugins.told import Told, esp_is_lost, ike_sa, probe
+
+GUIDE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
 
 
 def psk_differs(told):
@@ -71,10 +75,6 @@ def one_sided(told):
     told.after["osaka"]["sas"] = []
 
 
-def esp_lost(told):
-    told.stopped(left=3, came=0)
-
-
 def kernel_refuses(told):
     told.stopped(left=3, came=0)
     told.after["osaka"]["counters"] = [{"name": "XfrmInStateSeqError", "packets": 3, "meaning": "replayed"}]
@@ -132,7 +132,7 @@ SPOILS = {
     "one_sided": one_sided,
     "kernel_refuses": kernel_refuses,
     "ike_unreachable": ike_unreachable,
-    "esp_lost": esp_lost,
+    "esp_lost": esp_is_lost,
     "mtu": mtu,
     "leftover_tunnel": leftover_tunnel,
     "negotiation": negotiation,
@@ -157,7 +157,7 @@ def test_each_cause_is_named_first(cause):
 
 def test_a_fault_in_waiting_comes_after_the_one_that_does_harm():
     told = Told()
-    esp_lost(told)
+    esp_is_lost(told)
     psk_differs_only = told.after["osaka"]["keys"]["tokyo"]
     psk_differs_only["fingerprint"] = "0123"
     names = [(finding.cause.name, finding.explains) for finding in diagnose(told.pair()).findings]
@@ -226,6 +226,11 @@ def test_sas_that_an_end_has_lost_are_named_although_fresh_ones_are_there():
     told.stopped(left=3, came=3)
     told.after["osaka"]["counters"] = [{"name": "XfrmInNoStates", "packets": 3, "meaning": "no such SPI"}]
     assert diagnose(told.pair()).findings[0].cause.name == "one_sided"
+
+
+@pytest.mark.parametrize("cause", [row["cause"] for row in table()])
+def test_every_cause_is_in_the_troubleshooting_guide(cause):
+    assert "| `{}`: ".format(cause) in GUIDE.read_text()
 
 
 def test_every_cause_has_words():

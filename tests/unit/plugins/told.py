@@ -133,3 +133,7 @@ class Told:
         text = self.after[name]["configuration"]
         assert old in text
         self.after[name]["configuration"] = text.replace(old, new)
+
+
+def esp_is_lost(told):
+    told.stopped(left=3, came=0)
