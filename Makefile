@@ -121,3 +121,9 @@ fuzz: deps  ## Fuzz the wire and configuration floors, FUZZ_SECONDS=600 in all; 
 .PHONY: interop
 interop: deps  ## IKE against strongSwan and Libreswan with real packets; prints the matrix
 	tests/interop/run
+
+# ---- Faults: break a working pair, one thing at a time; the diagnosis has to name it (docs/troubleshooting.md) -----------
+
+.PHONY: faults
+faults: deps  ## Inject faults into a working pair; prints fault, first-ranked cause, seconds
+	tests/faults/run

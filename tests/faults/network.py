@@ -80,9 +80,18 @@ def build() -> None:
     run("ip netns add " + INTERNET)
     for site in SITES:
         _add(site)
+    _add_backup(OSAKA)
     write("/proc/sys/net/ipv4/ip_forward", "1", INTERNET)
     for network in ("192.168.0.0/16", "10.0.0.0/8"):
         internet("ip route add blackhole {} metric 1".format(network))
+
+
+def _add_backup(site: Site) -> None:
+    """A second line into the internet, which nothing uses by itself."""
+    run("ip link add backup netns {} type veth peer name backup netns {}".format(site.name, INTERNET))
+    for namespace, address in ((site.name, "210.33.33.22/24"), (INTERNET, "210.33.33.1/24")):
+        run("ip -n {} link set backup up".format(namespace))
+        run("ip -n {} address add {} dev backup".format(namespace, address))
 
 
 def _add(site: Site) -> None:

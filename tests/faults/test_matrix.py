@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 import pytest
@@ -43,6 +44,21 @@ def test_the_healthy_pair_gives_no_alarm(pair):
     started = time.monotonic()
     diagnosis = pair.diagnosis()
     assert _record("none", "healthy", diagnosis, started) == "healthy", report([diagnosis])
+
+
+def test_a_rekey_under_load_gives_no_alarm(pair):
+    from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import report
+
+    flood = ["ip", "netns", "exec", "tokyo-lan", "ping", "-q", "-i", "0.02", "-c", "2000", "192.168.20.2"]
+    load = subprocess.Popen(flood, stdout=subprocess.DEVNULL)
+    try:
+        assert pair.tokyo.ask("rekey", name=pair.tokyo.tunnel["name"], wait=20)["ok"]
+        started = time.monotonic()
+        diagnosis = pair.diagnosis()
+    finally:
+        load.terminate()
+        load.wait()
+    assert _record("none: a rekey under load", "healthy", diagnosis, started) == "healthy", report([diagnosis])
 
 
 def test_a_fault_is_named(mended, fault):
