@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -45,6 +47,9 @@ conn net
     rekey=no
     retransmit-timeout=10s
     nat-keepalive=no
+    dpddelay=2
+    dpdtimeout=30
+    dpdaction=clear
 """
 
 _WORDS = {
@@ -97,6 +102,15 @@ class Libreswan:
     def stop(self) -> None:
         self._whack("--shutdown")
         self._process.wait(_WAIT)
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Meanwhile the peer neither hears nor says anything."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     # A cell
 

@@ -30,10 +30,10 @@ def configure(ours, peer, suite, we_begin, our_psk=PSK) -> None:
     ours.configure(view(suite, TOKYO, peer.site, initiator=we_begin), our_psk)
 
 
-def eventually(condition) -> None:
-    deadline = time.monotonic() + _WAIT
+def eventually(condition, seconds: float = _WAIT) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited for {} s".format(_WAIT)
+        assert time.monotonic() < deadline, "waited for {} s".format(seconds)
         time.sleep(0.05)
 
 

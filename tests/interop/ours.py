@@ -16,6 +16,7 @@ from tests.interop.network import Site
 from tests.interop.suites import Suite, View
 
 _WAIT = 20.0
+_DPD = "dpd_delay 2 sec; dpd_retry 2 sec; dpd_maxfail 3;"
 
 _FRAME = """
 interface {{
@@ -173,7 +174,7 @@ def _tunnel(view: View, directory: Path) -> str:
 def _version_s_own(suite: Suite) -> str:
     if suite.version == 1:
         mode = "aggressive" if suite.aggressive else "main"
-        return "kmp_hash_alg {{ {}; }}; exchange_mode {}; proposal_check claim;".format(suite.hash, mode)
+        return "kmp_hash_alg {{ {}; }}; exchange_mode {}; proposal_check claim; {}".format(suite.hash, mode, _DPD)
     text = "kmp_prf_alg {{ {}; }};".format(suite.prf)
     return text + (" kmp_hash_alg {{ {}; }};".format(suite.hash) if suite.hash else "")
 

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -85,6 +87,15 @@ class StrongSwan:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(_WAIT)
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Meanwhile the peer neither hears nor says anything."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     # A cell
 
@@ -166,6 +177,8 @@ def _connection(view: View) -> dict:
         "remote_addrs": [view.peer],
         "proposals": [_ike(suite)],
         "aggressive": "yes" if suite.aggressive else "no",
+        "dpd_delay": "2s",
+        "dpd_timeout": "30s",
         "fragmentation": "yes" if suite.fragments else "no",
         "local": {"auth": "psk", "id": view.local_id},
         "remote": {"auth": "psk", "id": view.peer_id},

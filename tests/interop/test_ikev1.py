@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.interop.life import configure, live
+from tests.interop.life import configure, eventually, in_step, live, traffic
 from tests.interop.network import kernel_sas
-from tests.interop.suites import AGGRESSIVE, OLD, SUITES
+from tests.interop.suites import AES128, AGGRESSIVE, OLD, SUITES
 
 
 @pytest.fixture(params=["strongswan", "libreswan"])
@@ -25,6 +25,17 @@ def test_a_tunnels_whole_life(pair, suite, we_begin):
 def test_aggressive_mode_which_we_begin_and_never_answer(pair):
     live(*pair, AGGRESSIVE, we_begin=True)
     assert "lets anybody who sees it guess the pre-shared key" in pair[0].lines()
+
+
+def test_a_peer_that_falls_silent_is_noticed_and_comes_back(pair):
+    ours, peer = pair
+    configure(ours, peer, AES128, we_begin=True)
+    assert ours.up() == ""
+    eventually(lambda: in_step(ours, peer))
+    with peer.frozen():
+        eventually(lambda: not ours.children(), seconds=30)
+    assert "no answer to 3 R-U-THERE" in ours.lines()
+    eventually(lambda: ours.children() and traffic(ours, peer, AES128), seconds=60)
 
 
 def test_a_wrong_key_is_named_by_us(pair, we_begin):
