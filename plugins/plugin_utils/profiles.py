@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..module_utils.ike.config.build import Profile as Cryptography
-from ..module_utils.ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, GROUPS, HASHES, INTEGRITIES
+from ..module_utils.ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, GROUPS, HASHES, INTEGRITIES, PRFS
 
 DEFAULT_PROFILE = "2007"
 
@@ -29,7 +29,8 @@ class Profile:
         """One sentence per weak algorithm that the profile allows, in the registry's words."""
         chosen = self.cryptography
         rows = [CIPHERS[ENCRYPTION_KEYWORDS[word][0]] for word in chosen.ike_encryption + chosen.esp_encryption]
-        rows += [HASHES[word] for word in chosen.ike_hash]
+        rows += [(HASHES if chosen.version == 1 else INTEGRITIES)[word] for word in chosen.ike_hash]
+        rows += [PRFS[word] for word in chosen.ike_prf]
         rows += [INTEGRITIES[word] for word in chosen.esp_integrity]
         rows += [GROUPS[word] for word in chosen.groups]
         return tuple(dict.fromkeys("{}: {}".format(row.name, row.weak) for row in rows if row.weak))
@@ -38,6 +39,20 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
+        Profile(
+            "modern",
+            "IKEv2, AES-GCM or ChaCha20-Poly1305, SHA-2, Curve25519, a fresh key exchange for every child",
+            Cryptography(
+                version=2,
+                ike_encryption=("aes256_gcm", "chacha20_poly1305", "aes128_gcm"),
+                ike_hash=(),
+                ike_prf=("hmac_sha2_512", "hmac_sha2_256"),
+                groups=("curve25519", "ecp256"),
+                esp_encryption=("aes256_gcm", "chacha20_poly1305", "aes128_gcm"),
+                child_lifetime=3600,
+                pfs=True,
+            ),
+        ),
         Profile(
             "2007",
             "IKEv1 main mode, 3DES, SHA-1, modp2048: what the how-tos of 2007 describe",
