@@ -36,7 +36,7 @@ from ike.kernel.xfrm_policy import (
     parse_acquire,
     parse_policy,
 )
-from ike.kernel.xfrm_sa import build_sa, build_sa_id, build_spi_request, parse_sa, parse_sa_id
+from ike.kernel.xfrm_sa import XFRM_STATE_ALIGN4, build_sa, build_sa_id, build_spi_request, parse_sa, parse_sa_id
 from ike.policy.sa import AH, ESP, OUT, TUNNEL, Policy, SaId, SecurityAssociation, Template, TrafficSelector
 from tests.unit.kernel.strategies import associations, policies, selectors, templates
 
@@ -91,6 +91,12 @@ def test_an_spi_request_names_the_range():
 def test_ah_has_no_encryption():
     body = build_sa(replace(PLAIN, protocol=AH))
     assert list(parse_attributes(body[USERSA_INFO.size :])) == [XFRMA_ALG_AUTH_TRUNC]
+
+
+@pytest.mark.parametrize(("protocol", "aligned"), [(AH, True), (ESP, False)])
+def test_ah_over_ipv4_is_padded_to_32_bits_as_its_rfc_has_it(protocol, aligned):
+    flags = USERSA_INFO.unpack(build_sa(replace(PLAIN, protocol=protocol)))["flags"]
+    assert bool(flags & XFRM_STATE_ALIGN4) == aligned
 
 
 @pytest.mark.parametrize(("window", "small"), [(0, 0), (4, 4), (32, 32), (33, 0), (4096, 0)])

@@ -48,6 +48,7 @@ from .xfrm_messages import (
 )
 
 XFRM_STATE_AF_UNSPEC = 32
+XFRM_STATE_ALIGN4 = 64
 XFRM_STATE_ESN = 128
 
 UDP_ENCAP_ESPINUDP = 2
@@ -110,6 +111,9 @@ def _flags(association: SecurityAssociation) -> int:
     if association.mode == TUNNEL and association.selector is None:
         # Else the kernel would take the outer family for the inner one: no IPv6 inside IPv4.
         flags |= XFRM_STATE_AF_UNSPEC
+    if association.protocol == AH and association.source.version == 4:
+        # Else the kernel pads to 64 bits, where RFC 4302 3.3.3.2.1 has 32: peers would drop SHA-256's longer ICV.
+        flags |= XFRM_STATE_ALIGN4
     return flags
 
 
