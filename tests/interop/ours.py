@@ -23,7 +23,7 @@ interface {{
     ike {{
         {address} port 500; {address} port 4500;
         {private} port 500; {private} port 4500;
-        {address6} port 500;
+        {address6} port 500; {address6} port 4500;
     }};
     spmd {{ unix "/run/spmif"; }};
     spmd_password "{directory}/psk";

@@ -31,7 +31,13 @@ kernel-netlink socket-default vici
     fragment_size = 200
     delete_rekeyed_delay = 1
     plugins {{ vici {{ socket = unix://{socket} }} }}
-    filelog {{ log {{ path = {log}; default = 1; ike = 2; flush_line = yes }} }}
+    filelog {{
+        log {{
+            path = {log}
+            append = yes
+            flush_line = yes
+        }}
+    }}
 }}
 """
 
@@ -66,12 +72,13 @@ class StrongSwan:
         self._read_from = 0
 
     def start(self) -> None:
+        self._log.touch()
         self._settings.write_text(_SETTINGS.format(socket=self._socket, log=self._log))
         self._process = subprocess.Popen(
             self.site.inside("charon-systemd"),
             env={**os.environ, "STRONGSWAN_CONF": str(self._settings)},
             stdout=subprocess.DEVNULL,
-            stderr=self._log.open("wb"),
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + _WAIT
         while True:
