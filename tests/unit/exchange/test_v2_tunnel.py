@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import functools
 import ipaddress
+from dataclasses import replace
 
 import pytest
 
-from ike.config.settings import Identity, SaProposal, Traffic
+from ike.config.settings import Endpoint, Identity, Remote, SaProposal, Traffic
+from ike.exchange.v2 import child_sa
 from ike.wire.header import decode_header
 from ike.wire.v2_numbers import Exchange
 from tests.unit.exchange import world as worlds
@@ -406,6 +408,17 @@ def test_liveness_notices_a_dead_peer_and_the_tunnel_comes_back(tmp_path):
     assert agree(pair)
 
 
+def test_a_dead_peer_is_noticed_in_time_whatever_is_being_asked(tmp_path):
+    pair = world(tmp_path, tokyo={"dpd_delay": 10, "dpd_retry": 2, "dpd_maxfail": 3, "retries": 10})
+    bring_up(pair)
+    pair.run(60)
+    pair.mangle = lambda datagram: []
+    expire(pair.tokyo, pair)
+    pair.run(40)
+    assert not pair.tokyo.kernel.list_sas()
+    assert "no answer from 210.22.22.22" in pair.tokyo.state.reason
+
+
 def test_closing_tells_the_peer_and_leaves_no_sa(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)
@@ -438,7 +451,6 @@ def test_behind_nat_both_ends_float_and_encapsulate(tmp_path):
     pair = world(tmp_path)
     pair.nat["tokyo"] = ipaddress.ip_address("203.0.113.7")
 
-    from ike.config.settings import Endpoint
 
     changed = world(tmp_path, osaka={"peers": (Endpoint(ipaddress.ip_address("203.0.113.7")),)})
     pair.osaka = changed.osaka
@@ -448,3 +460,78 @@ def test_behind_nat_both_ends_float_and_encapsulate(tmp_path):
     assert {sa.encapsulation.source_port for sa in pair.tokyo.installed()} == {4500}
     assert {sa.encapsulation.destination_port for sa in pair.osaka.installed()} == {4500}
     assert pair.wire[-1] == ("tokyo", b"\xff")
+
+
+# Several remotes, several tunnels
+
+
+def test_of_remotes_at_one_address_the_one_that_knows_the_identity_gives_the_key(tmp_path):
+    """strongSwan's ikev2/nat-rw-psk: two peers behind one public address, each with its own secret."""
+    pair = world(tmp_path, tokyo={"my_ids": (Identity("fqdn", "tokyo.example"),)})
+    wrong_key = worlds.key_file(tmp_path, "kyoto.psk", b"another secret")
+    right = pair.osaka.engine.configuration.remotes[0]
+    named = replace(right.ikev2, peers_ids=(Identity("fqdn", "tokyo.example"),))
+    other = replace(right.ikev2, peers_ids=(Identity("fqdn", "kyoto.example"),), pre_shared_key=wrong_key)
+    pair.osaka = worlds.gateway(
+        "osaka",
+        worlds.OSAKA,
+        Remote("kyoto", ("ikev2",), ikev2=other),
+        pair.osaka.engine.configuration.tunnels,
+    )
+    configuration = pair.osaka.engine.configuration
+    remotes = (*configuration.remotes, Remote("peer", ("ikev2",), ikev2=named))
+    pair.osaka.engine.reconfigure(replace(configuration, remotes=remotes), pair.now)
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(True, "")]
+    assert [one.remote.name for one in pair.osaka.engine.sessions] == ["peer"]
+
+
+def test_several_tunnels_share_one_ike_sa(tmp_path):
+    pair = world(tmp_path)
+    for gateway, nets in ((pair.tokyo, ("10.1.0.0/16", "10.2.0.0/16")), (pair.osaka, ("10.2.0.0/16", "10.1.0.0/16"))):
+        configuration = gateway.engine.configuration
+        traffic = Traffic(*map(ipaddress.ip_network, nets))
+        second = replace(configuration.tunnels[0], name="second_out", inbound="second_in", selector=traffic, reqid=8)
+        tunnels = (*configuration.tunnels, second)
+        gateway.engine.reconfigure(replace(configuration, tunnels=tunnels), pair.now)
+    outcome = bring_up(pair)
+    pair.exchange()
+    assert outcome == [(True, ""), (True, "")]
+    assert exchanges(pair) == [34, 34, 35, 35, 36, 36]
+    assert [sorted(sa.reqid for sa in one.installed()) for one in pair.gateways()] == [[7, 7, 8, 8]] * 2
+    assert len(pair.tokyo.engine.sessions) == 1
+
+
+# Extensions
+
+
+def test_an_ike_sa_without_child(tmp_path):
+    """RFC 6023: the tunnel was taken away while IKE_SA_INIT was on its way."""
+    pair = world(tmp_path)
+    bring_up(pair)
+    (session,) = pair.tokyo.engine.sessions
+    session._waiting.clear()
+    pair.exchange()
+    assert [one.state for gateway in pair.gateways() for one in gateway.engine.sessions] == ["established"] * 2
+    assert not pair.osaka.kernel.list_sas()
+
+
+def test_extended_sequence_numbers_where_the_peer_wants_them(tmp_path, monkeypatch):
+    original = child_sa.draft
+    monkeypatch.setattr(child_sa, "draft", lambda *arguments: original(*arguments, esn=(True,)))
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    assert agree(pair)
+    assert {sa.esn for sa in pair.osaka.installed()} == {True}
+
+
+def test_ipv6(tmp_path, monkeypatch):
+    monkeypatch.setattr(worlds, "TOKYO", ipaddress.ip_address("2001:db8:11::11"))
+    monkeypatch.setattr(worlds, "OSAKA", ipaddress.ip_address("2001:db8:22::22"))
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.exchange()
+    assert agree(pair)
+    assert pair.tokyo.engine.sessions[0].peer_id == "ipaddr 2001:db8:22::22"

@@ -17,7 +17,10 @@ _KEEPALIVE_INTERVAL = 20.0  # seconds, RFC 3948 4
 
 
 class Liveness:
-    """Asks a peer that was quiet for ``dpd_delay`` seconds. Its silence ends the IKE SA, as any request's does."""
+    """Asks a peer that was quiet for ``dpd_delay`` seconds, and gives it up when it has been so for too long.
+
+    Whatever request is under way asks as well as an empty one, but its back-off is no measure of a peer's life.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -47,9 +50,13 @@ class Liveness:
     def _check(self, now: float) -> None:
         session = self._session
         self._look_at_traffic()
-        due = self._heard_at + session.settings.dpd_delay
+        settings = session.settings
+        due = self._heard_at + settings.dpd_delay
+        if now >= due + settings.dpd_retry * (settings.dpd_maxfail + 1):
+            session.engine.peer_dead(session, "no answer from {}".format(session.path.peer))
+            return
         if now >= due:
-            due = now + session.settings.dpd_delay
+            due = now + settings.dpd_retry
             if not session.runner.asking:
                 session.probe()
         self._at("dpd", due, self._check)
