@@ -37,8 +37,6 @@ Session = Union[V1Session, V2Session]
 
 _SESSIONS = {IKEV1: V1Session, IKEV2: V2Session}
 
-_MAX_COMPLAINTS = 1000  # lines about dropped datagrams: a flood of them fills no disk
-
 
 class Engine:
     """Sessions, tunnels, and who talks to whom."""
@@ -51,7 +49,6 @@ class Engine:
         self._sessions = SessionTable()
         self._announced: set[Session] = set()  # established, and their scripts know
         self._entrances = {1: V1Entrance(), 2: V2Entrance(host, self._sessions)}  # by the header's major version
-        self._complaints: set[tuple[Address, str]] = set()
 
     # In
 
@@ -334,11 +331,9 @@ class Engine:
             state.wanted = wanted
 
     def _drop(self, path: Path, reason: str) -> None:
-        """Count a datagram that we don't take; the first of its kind from an address is worth a line."""
+        """Count a datagram that we don't take, and say so."""
         self.host.count("dropped")
-        if len(self._complaints) < _MAX_COMPLAINTS and (path.peer, reason) not in self._complaints:
-            self._complaints.add((path.peer, reason))
-            self.host.info("dropped a datagram from {}: {}".format(path.peer, reason))
+        self.host.complain(path.peer, "dropped a datagram from {}: {}".format(path.peer, reason))
 
     def _accept(self, header: Header, datagram: bytes, path: Path) -> None:
         """A new peer's first message."""

@@ -19,7 +19,7 @@ from .timers import Timers
 NAT_KEEPALIVE = b"\xff"  # RFC 3948 2.3
 
 _COMPLAINTS_INTERVAL = 60.0  # seconds
-_MAX_COMPLAINTS = 1000  # in an interval: a flood of bad datagrams fills no disk
+_MAX_COMPLAINTS = 100  # in an interval: a flood of bad datagrams fills no disk
 
 
 class Host:

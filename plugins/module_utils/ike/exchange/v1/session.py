@@ -39,6 +39,7 @@ _MODES = {
     "aggressive": (Kind.AGGRESSIVE, aggressive_mode, "aggressive mode"),
 }
 _MAX_MESSAGE_IDS = 10000  # remembered against replays; a session that used so many is replaced
+_MAX_COMPLAINTS = 100  # lines about messages that were dropped
 _MAX_FAILURES = 3  # quick modes in a row
 _SOFT = 0.85  # of the lifetime: when the initiator makes the next ISAKMP SA
 _SOFT_JITTER = 0.05
@@ -249,7 +250,7 @@ class Session:
     def drop(self, reason: str) -> None:
         """Count a datagram that we don't take; the first of its kind is worth a line."""
         self.host.count("dropped")
-        if reason not in self._complaints:
+        if len(self._complaints) < _MAX_COMPLAINTS and reason not in self._complaints:
             self._complaints.add(reason)
             self.host.debug("{}: dropped a message: {}".format(self, reason))
 
