@@ -120,7 +120,7 @@ class Libreswan:
         self._whack("--rereadsecrets")
         self._file.write_text(_connection(view, self._directory))
         command = [str(_TOOLS / "addconn"), "--config", str(self._file), "--ctlsocket", self._socket(), "net"]
-        self.site.run(*command)
+        run(*command)
 
     def forget(self) -> None:
         self._whack("--name", "net", "--delete")
@@ -157,9 +157,13 @@ class Libreswan:
         return str(self._directory / "pluto.ctl")
 
     def _whack(self, *arguments: str) -> str:
-        command = self.site.inside(str(_TOOLS / "whack"), "--ctlsocket", self._socket(), *arguments)
         return subprocess.run(
-            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_WAIT
+            [str(_TOOLS / "whack"), "--ctlsocket", self._socket(), *arguments],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_WAIT,
         ).stdout
 
     def _established_in(self, seconds: float) -> bool:

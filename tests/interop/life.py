@@ -39,11 +39,10 @@ def eventually(condition, seconds: float = _WAIT) -> None:
 
 def in_step(ours, peer) -> bool:
     """Whether both ends hold exactly one child, and their kernels the same SAs with the same keys."""
-    return (
-        len(ours.children()) == len(peer.children()) == 1
-        and len(kernel_sas(ours.site)) >= 2
-        and kernel_sas(ours.site) == kernel_sas(peer.site)
-    )
+    if not len(ours.children()) == len(peer.children()) == 1:
+        return False
+    sas = kernel_sas(ours.site)
+    return len(sas) == 2 and sas == kernel_sas(peer.site)
 
 
 def traffic(ours, peer, suite) -> bool:
