@@ -103,6 +103,10 @@ looked_at:
   returned: success
   type: list
   elements: str
+time:
+  description: This host's time when it was looked at, in seconds since the epoch.
+  returned: success
+  type: float
 sas:
   description: The kernel's security associations, as M(tanuki.ipsec.ipsec_sa_info) returns them.
   returned: with V(kernel)

@@ -35,6 +35,7 @@ def playbook(pair, tmp_path_factory):
         "ANSIBLE_NOCOLOR": "1",
         "LC_ALL": "C.UTF-8",
     }
+    Path("/dev/shm").mkdir(exist_ok=True)  # for the locks between Ansible's processes
     subprocess.run(["mount", "-t", "tmpfs", "shm", "/dev/shm"], check=True)
 
     def run(name: str) -> subprocess.CompletedProcess:

@@ -80,6 +80,11 @@ class End:
             sa["packets"] - earlier.get((sa["spi"], sa["destination"]), 0) for sa in self.sas(direction, network, far)
         )
 
+    def had_sa(self, moment: float, network: Any, far: Any) -> bool:
+        """Whether a usable outbound SA was there at a time of this host's clock."""
+        ages = [sa["age"] or 0 for sa in self.sas("out", network, far) if sa["state"] in USABLE]
+        return any(int(self.evidence.get("time", 0)) - age <= moment for age in ages)
+
     def grown(self) -> Iterator[tuple[str, int, str]]:
         """Counters of refused packets that have grown since ``before``: name, by how much, meaning."""
         earlier = {counter["name"]: counter["packets"] for counter in self.before.get("counters", ())}

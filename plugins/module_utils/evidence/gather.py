@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class Gatherer:
 
     def gather(self, subjects: Sequence[str] = SUBJECTS) -> dict[str, Any]:
         """What was found, by subject; ``unseen`` says what couldn't be looked at."""
-        found: dict[str, Any] = {"looked_at": list(subjects)}
+        found: dict[str, Any] = {"looked_at": list(subjects), "time": time.time()}
         lookers: dict[str, Callable[[], dict[str, Any]]] = {
             KERNEL: self._kernel,
             DAEMON: self._daemon,

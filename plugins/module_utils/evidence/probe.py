@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,12 +38,14 @@ class Probe:
 def run_probe(look: Look, probe: Probe) -> dict[str, Any]:
     """What came back. ``largest`` is the biggest packet that was answered, in bytes with its headers; 0 if not sought.
 
-    ``sent`` is 0 where ping couldn't be run. ``big`` is whether the biggest packet that this host's kernel sends was
-    answered, None where that wasn't tried; it may not be fragmented on the way (ping's -M do).
+    ``at`` is this host's time after the small pings, ``sent`` is 0 where ping couldn't be run. ``big`` is whether the
+    biggest packet that this host's kernel sends was answered, None where that wasn't tried; it may not be fragmented
+    on the way (ping's -M do).
     """
     answered, _output = _ping(look, probe, _SMALL, _COUNT)
     found: dict[str, Any] = {
         **asdict(probe),
+        "at": time.time(),
         "sent": 0 if answered is None else _COUNT,
         "received": answered or 0,
         "big": None,

@@ -49,7 +49,7 @@ def symptom(pair: Pair) -> Symptom:
             return Symptom(_without_sa(pair, *flow), *flow)
     failing = [probed for probed in _probed(pair) if probed[0]["sent"] and not probed[0]["received"]]
     if failing:
-        return _stopped(*failing[0])
+        return _stopped(pair, *failing[0])
     stalled = [probed for probed in _probed(pair) if probed[0]["big"] is False]
     if stalled:
         return Symptom(BIG_STALL, *stalled[0][1:])
@@ -57,10 +57,12 @@ def symptom(pair: Pair) -> Symptom:
 
 
 def _without_sa(pair: Pair, sender: End, receiver: End, source: Any, destination: Any) -> str:
-    if sender.sas("out", source, destination) and any(
-        sa["state"] != "larval" for sa in sender.sas("out", source, destination)
-    ):
+    if any(sa["state"] != "larval" for sa in sender.sas("out", source, destination)):
         return ONE_SIDED
+    return _not_negotiated(pair)
+
+
+def _not_negotiated(pair: Pair) -> str:
     return NO_CHILD if all(end.ike_established() for end in pair.ends) else NO_IKE
 
 
@@ -74,8 +76,13 @@ def _probed(pair: Pair) -> list[tuple[Any, End, End, Any, Any]]:
     ]
 
 
-def _stopped(_probe: Any, sender: End, receiver: End, source: Any, destination: Any) -> Symptom:
-    """Along the probe's way and back, the first step at which no packet was counted."""
+def _stopped(pair: Pair, probe: Any, sender: End, receiver: End, source: Any, destination: Any) -> Symptom:
+    """Along the probe's way and back, the first step at which no packet was counted.
+
+    Where the SA came up after the probe, it's the negotiation that stopped it; the other end's succeeded meanwhile.
+    """
+    if not sender.had_sa(probe["at"], source, destination):
+        return Symptom(_not_negotiated(pair), sender, receiver, source, destination)
     if not sender.moved("out", source, destination):
         return Symptom(NOTHING_LEAVES, sender, receiver, source, destination)
     if not receiver.moved("in", destination, source):

@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.causes import CAUSES, table
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import diagnose, report
 
-from tests.unit.plugins.told import Told, esp_is_lost, ike_sa, probe
+from tests.unit.plugins.told import Told, esp_is_lost, evidence, ike_sa, probe
 
 GUIDE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
 
@@ -213,6 +213,18 @@ def test_a_rekey_is_no_fault():
         told.after[name]["sas"] += [{**sa, "state": "dying"} for sa in older]
         told.after[name]["sas"] += [{**sa, "spi": "0x00000000", "state": "larval", "packets": 0} for sa in older]
     assert diagnose(told.pair()).healthy
+
+
+def test_an_sa_that_came_up_after_the_probe_explains_why_it_was_not_answered():
+    """One end may initiate what the other is refused: PFS, proposal_check."""
+    told = Told()
+    pfs_differs(told)
+    told.after = {name: {**told.after[name], "sas": evidence(name)["sas"]} for name in told.after}
+    for name in told.after:
+        for sa in told.after[name]["sas"]:
+            sa["age"] = 1
+    diagnosis = diagnose(told.pair())
+    assert diagnosis.findings[0].cause.name == "pfs_differs" and diagnosis.findings[0].explains
 
 
 def test_counters_of_the_whole_host_are_no_fault_where_traffic_passes():

@@ -17,6 +17,7 @@ INVENTORY = {
     "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"]},
 }
 SPIS = {"tokyo": "0x00001001", "osaka": "0x00002002"}  # by sender
+NOW = 1_800_000_000.0
 INNER = {"tokyo": "192.168.10.1", "osaka": "192.168.20.1"}
 
 
@@ -66,6 +67,7 @@ def evidence(name, packets=10):
     peer = peer_of(name)
     return {
         "looked_at": list(SUBJECTS),
+        "time": NOW,
         "sas": [sa(name, packets), sa(peer, packets)],
         "policies": policies(name),
         "directions": ["out", "in", "fwd"],
@@ -89,7 +91,7 @@ def probe(name, **changes):
     peer = peer_of(name)
     return {
         "tunnel": peer, "network": network(name), "far": network(peer), "source": INNER[name], "target": INNER[peer],
-        "sent": 3, "received": 3, "big": True, "path_mtu": 1438, "largest": 1438, **changes,
+        "at": NOW - 5, "sent": 3, "received": 3, "big": True, "path_mtu": 1438, "largest": 1438, **changes,
     }  # fmt: skip
 
 
