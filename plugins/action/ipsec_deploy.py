@@ -130,8 +130,8 @@ class ActionModule(ActionBase):
         """Install what the daemon lacks; the answer of the last module that was called for it."""
         if not answer["lacks_program"]:
             return {}
-        if answer["package_manager"] == "pkg" and packages:
-            commands = [*commands, ["pkg", "install", "-y", *packages]]
+        if self.implementation.install and packages:
+            commands = [*commands, [*self.implementation.install, *packages]]
         if commands:
             return self._run_commands(commands)
         if self.implementation.name == "racoon2":
@@ -139,7 +139,7 @@ class ActionModule(ActionBase):
         if not packages:
             return {}
         if not answer["package_manager"]:
-            raise AnsibleActionFail("neither apt, dnf nor pkg is there to install {}".format(", ".join(packages)))
+            raise AnsibleActionFail("neither apt nor dnf is there to install {}".format(", ".join(packages)))
         options: dict[str, Any] = {"name": list(packages), "state": "present"}
         if answer["package_manager"] == "apt":
             options.update(update_cache=True, cache_valid_time=3600, install_recommends=False)

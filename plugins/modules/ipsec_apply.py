@@ -146,7 +146,7 @@ lacks_program:
   returned: with O(probe), where something is needed
   type: bool
 package_manager:
-  description: The host's package manager, V(apt), V(dnf) or V(pkg), or empty.
+  description: The host's package manager, V(apt) or V(dnf), or empty.
   returned: with O(probe), where something is needed
   type: str
 files:
@@ -183,7 +183,7 @@ from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest impor
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.obstacles import Demands
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.system import System
 
-PACKAGE_MANAGERS = {"apt": "/usr/bin/apt-get", "dnf": "/usr/bin/dnf", "pkg": "/usr/sbin/pkg"}
+PACKAGE_MANAGERS = {"apt": "/usr/bin/apt-get", "dnf": "/usr/bin/dnf"}
 
 FILE_SPEC = {
     "path": {"type": "str", "required": True},

@@ -25,6 +25,8 @@ from .paths import FREEBSD_PATHS, LINUX_PATHS, Paths
 from .plan import TunnelEnd
 from .rc import rc_settings, script_text
 
+PKG = ("pkg", "install", "-y")
+
 
 class Unfit(ValueError):
     """A site's tunnels and what it runs don't go together; the text says why, and the way out."""
@@ -36,6 +38,7 @@ class XfrmLinux:
 
     name: str = "xfrm_linux"
     paths: Paths = LINUX_PATHS
+    install: tuple[str, ...] = ()  # by a module of Ansible's, which depends on the distribution
 
     def files(self, site: Site, ends: Sequence[TunnelEnd], keys: Keys, python: str) -> list[HostFile]:
         return host_files(site, ends, keys, self.paths, python)
@@ -56,6 +59,7 @@ class Bundled:
 
     name: str = "bundled"
     paths: Paths = FREEBSD_PATHS
+    install: tuple[str, ...] = PKG
 
     def files(self, site: Site, ends: Sequence[TunnelEnd], keys: Keys, python: str) -> list[HostFile]:
         paths = self.paths
@@ -83,6 +87,7 @@ class Racoon2:
 
     name: str = "racoon2"
     paths: Paths = FREEBSD_PATHS
+    install: tuple[str, ...] = PKG
     ikev2: bool = False
 
     def files(self, site: Site, ends: Sequence[TunnelEnd], keys: Keys, python: str) -> list[HostFile]:

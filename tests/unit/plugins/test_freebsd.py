@@ -15,6 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from ansible.errors import AnsibleActionFail
+from ansible_collections.tanuki.ipsec.plugins.action import ipsec_deploy
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy import obstacles as looked_at
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.freebsd import Bundled as BundledHost
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.freebsd import Racoon2 as Racoon2Host
@@ -307,6 +309,48 @@ def test_the_bundled_daemon_reloads_where_racoon2_restarts(bundled):
     bundled.requests.clear()
     result = bundled.deploy({**SITES, "nara": NARA})
     assert result["service"] == ["reload"] and bundled.requests == ["reload"] and bundled.freebsd.told == []
+
+
+class Action(ipsec_deploy.ActionModule):
+    """The action plugin on a host that lacks its program; what it runs there is kept."""
+
+    def __init__(self, check_mode=False, **arguments):
+        self.ran = []
+        self._task = SimpleNamespace(check_mode=check_mode, args=arguments, action="ipsec_deploy")
+        self.task_vars, self.executions = {}, 0
+        defaults = {name: option["default"] for name, option in ipsec_deploy.ARGUMENT_SPEC.items()}
+        self.arguments = {**defaults, **arguments}
+        self.implementation = ipsec_deploy._implementation(self.arguments)
+
+    def _execute_module(self, module_name, module_args, task_vars):
+        self.ran.append((module_name, module_args.get("argv")))
+        return {"failed": module_args["argv"][0] == "false", "stderr": "no such port"}
+
+    def install(self):
+        answer = {"lacks_program": True, "package_manager": "apt"}
+        return self._install(answer, self.arguments["packages"], self.arguments["commands"])
+
+
+def test_freebsd_installs_by_pkg_whatever_else_is_there():
+    action = Action(implementation="racoon2", packages=["racoon2"])
+    assert not action.install().get("failed")
+    assert action.ran == [("ansible.builtin.command", ["pkg", "install", "-y", "racoon2"])]
+
+
+def test_a_port_is_built_by_commands_until_one_fails():
+    action = Action(implementation="racoon2", packages=[], commands=[["true"], ["false"], ["make"]])
+    assert action.install()["msg"] == "false: no such port"
+    assert [argv for _module, argv in action.ran] == [["true"], ["false"]]
+
+
+def test_check_mode_installs_nothing_and_says_that_it_would():
+    action = Action(check_mode=True, implementation="bundled", packages=["python3"])
+    assert action.install() == {"changed": True} and action.ran == []
+
+
+def test_upstreams_daemons_that_are_said_to_be_present_have_to_be():
+    with pytest.raises(AnsibleActionFail, match=r"docs/freebsd\.md"):
+        Action(implementation="racoon2", packages=[]).install()
 
 
 # ---- What upstream can't have ----------------------------------------------------------------------------------------
