@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 OVERLAP = 10.0  # seconds that a replaced child still receives
+_GENERATIONS = 4  # rekeys that a late answer may lie behind
 _UNDER_WAY = 2.0  # seconds that its last packets may take, after both ends have left it
 _FIRST_RETRY = 2.0
 _LAST_RETRY = 300.0
@@ -42,10 +43,22 @@ class TunnelState:
     retry: Any = None
     watchers: list[Watcher] = field(default_factory=list)
     leftovers: tuple[SaId, ...] = ()
+    successors: dict[int, ChildSa] = field(default_factory=dict)
 
     @property
     def up(self) -> bool:
         return any(child.state == UP for child in self.children)
+
+    def successor_of(self, replaced: int) -> ChildSa | None:
+        """The child that was made for this one (an inbound SPI) and has stayed so far, even if it has gone since."""
+        return self.successors.get(replaced)
+
+    def remember_successor(self, child: ChildSa) -> None:
+        """For an answer to a rekey that comes late, when there are children of the next generation already."""
+        if child.replaces:
+            self.successors[child.replaces] = child
+        while len(self.successors) > _GENERATIONS:
+            del self.successors[next(iter(self.successors))]
 
     def summary(self) -> str:
         if self.up:
@@ -136,7 +149,7 @@ class Tunnels:
         state.failures = 0
         _cancel(state)
         self._drop_leftovers(state)
-        self._replace(child, older)
+        self._replace(state, child, older)
         self._host.info("{}: up: {}".format(state.tunnel.name, child))
         self._run_hook(child, hooks.CHILD_REKEY if older else hooks.CHILD_UP)
         _tell(state, True, "")
@@ -219,9 +232,17 @@ class Tunnels:
         self._engine.delete_children([child])
         self._host.perform(Remove((child.inbound, child.outbound)))
 
-    def _replace(self, child: ChildSa, older: list[ChildSa]) -> None:
+    def _replace(self, state: TunnelState, child: ChildSa, older: list[ChildSa]) -> None:
         """The young child carries the traffic; who initiated it removes the old ones after an overlap."""
+        rival = state.successor_of(child.replaces)
+        if rival is not None:
+            self._settle_collision(child, rival)
+            if child.state != UP:
+                return
+        state.remember_successor(child)
         for other in older:
+            if other is rival:
+                continue
             if _collided(child, other):
                 self._settle_collision(child, other)
                 continue
@@ -284,9 +305,7 @@ class Tunnels:
 
 def _collided(young: ChildSa, old: ChildSa) -> bool:
     """Whether the two were negotiated at the same time, one by either end."""
-    if young.replaces and young.replaces == old.replaces:
-        return True
-    return young.initiated != old.initiated and old.since >= young.since - young.took
+    return not young.replaces and young.initiated != old.initiated and old.since >= young.since - young.took
 
 
 def _precedence(child: ChildSa) -> tuple[bytes, int]:

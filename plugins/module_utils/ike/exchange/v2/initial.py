@@ -16,8 +16,8 @@ IKE_SA_INIT is begun again where the responder asks for a cookie (2.6) or for an
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Callable
 
 from ...config.settings import Tunnel
 from ...crypto.algorithms import Group
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 Steps = Generator[Any, Any, None]
 
+_MAX_COOKIE = 64  # bytes, RFC 7296 2.6
 _MAX_ROUNDS = 5  # requests that one attempt begins with: cookies and other groups, asked for by whomever
 
 
@@ -127,7 +128,7 @@ def _open(session: Session) -> Generator[Any, Any, _Opening]:
     for _round in range(_MAX_ROUNDS):
         message = yield Request(
             [*cookie, offer, KeyExchange(group.number, pair.public), nonce, *_announcements(session)],
-            expect=rules.INIT_ANSWER,
+            expect=replace(rules.INIT_ANSWER, objection=_objection(offers, group)),
         )
         demand = message.notified(Notify.COOKIE)
         other = message.notified(Notify.INVALID_KE_PAYLOAD)
@@ -139,6 +140,24 @@ def _open(session: Session) -> Generator[Any, Any, _Opening]:
         else:
             return _opened(session, offers, pair, nonce, message)
     raise PeerError("{} asked {} times to begin again".format(session.path.peer, _MAX_ROUNDS))
+
+
+def _objection(offers: list[Offer], used: Group) -> Callable[[Message], str]:
+    """What no honest responder asks for, to begin again with: it may be forged, and ends nothing."""
+
+    def objection(message: Message) -> str:
+        demand, other = message.notified(Notify.COOKIE), message.notified(Notify.INVALID_KE_PAYLOAD)
+        if demand is not None and not 1 <= len(demand.data) <= _MAX_COOKIE:
+            return "a cookie of {} bytes".format(len(demand.data))
+        if other is None:
+            return ""
+        try:
+            wanted_group(offers, used, other)
+        except PeerError as error:
+            return str(error)
+        return ""
+
+    return objection
 
 
 def _offers(session: Session) -> list[Offer]:

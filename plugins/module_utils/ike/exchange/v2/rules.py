@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Callable
 
 from ...wire.numbers import name_of
 from ...wire.v2 import KNOWN_PAYLOADS, Message
@@ -25,7 +26,8 @@ class Rule:
     """The payload types of one message. Each required one stands exactly once.
 
     ``excuses`` are the notifications that stand in their place; any error will do where ``refusable``.
-    ``failure`` is what a request is answered with when something of ours fails.
+    ``failure`` is what a request is answered with when something of ours fails, and ``objection`` what an exchange
+    itself has against a message in clear, which anybody can write.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Rule:
     refusable: bool = False
     excuses: frozenset[int] = frozenset()
     failure: Notify = Notify.TEMPORARY_FAILURE
+    objection: Callable[[Message], str] = field(default=lambda message: "", compare=False)
 
     def complaint(self, message: Message) -> str:
         """Why a message doesn't fit; "" where it does."""
@@ -42,11 +45,12 @@ class Rule:
         missing = set() if self._excused(message) else self.required.difference(known)
         unexpected = [kind for kind in known if kind not in self.required | self.optional]
         doubled = [kind for kind in known if known.count(kind) > 1 and kind not in _REPEATED]
-        return "; ".join(
+        complaint = "; ".join(
             "{} {}".format(word, ", ".join(sorted({name_of(Payload, kind) for kind in kinds})))
             for word, kinds in (("missing", missing), ("unexpected", unexpected), ("doubled", doubled))
             if kinds
         )
+        return complaint or self.objection(message)
 
     def _excused(self, message: Message) -> bool:
         if not self.refusable and not self.excuses:
