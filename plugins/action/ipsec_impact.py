@@ -10,16 +10,16 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.configuration import configuration_text
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import CONFIGURATION, UNIT
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import plan_of
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.gateway import unit_text
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.impact import impact
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import IMPLEMENTATIONS, Unfit
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 
 ARGUMENT_SPEC = {
     "group": {"type": "str", "default": "ipsec_sites"},
     "python": {"type": "str", "default": "/usr/bin/python3"},
+    "implementation": {"type": "str", "default": "xfrm_linux", "choices": list(IMPLEMENTATIONS)},
 }
 
 _ABSENT = "file not found"  # how slurp begins to say that there's no file
@@ -35,17 +35,23 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         self.task_vars = task_vars or {}
-        name, paths = self.task_vars["inventory_hostname"], Paths()
+        name, implementation = self.task_vars["inventory_hostname"], IMPLEMENTATIONS[arguments["implementation"]]
         try:
             plan = plan_of(self.task_vars, arguments["group"])
-        except InventoryError as error:
+            if name not in plan.sites:
+                raise AnsibleActionFail("{} is not in the group {}".format(name, arguments["group"]))
+            files = implementation.files(plan.sites[name], plan.ends[name], {}, arguments["python"])
+        except (InventoryError, Unfit) as error:
             raise AnsibleActionFail(str(error)) from error
-        if name not in plan.sites:
-            raise AnsibleActionFail("{} is not in the group {}".format(name, arguments["group"]))
-        planned = configuration_text(plan.sites[name], plan.ends[name], paths).encode("utf-8")
-        unit = self._slurp(paths.unit)
-        restart = unit is not None and unit != unit_text(paths, arguments["python"]).encode("utf-8")
-        return {"changed": False, "tunnels": impact(self._slurp(paths.configuration), planned, restart)}
+        planned = {file.role: file for file in files if file.role in (CONFIGURATION, UNIT)}
+        deployed = {role: self._slurp(file.path) for role, file in planned.items()}
+        # Upstream's daemons can't reload: any change is a restart. Ours are only restarted for a changed unit.
+        decisive = UNIT if UNIT in planned else CONFIGURATION
+        restart = deployed[decisive] is not None and deployed[decisive] != planned[decisive].content
+        return {
+            "changed": False,
+            "tunnels": impact(deployed[CONFIGURATION], planned[CONFIGURATION].content, restart),
+        }
 
     def _slurp(self, path: str) -> bytes | None:
         """A file's content, None where there's no such file."""

@@ -34,7 +34,8 @@ class ActionModule(ActionBase):
             plan = plan_of(variables, arguments["group"])
         except InventoryError as error:
             raise AnsibleActionFail(str(error)) from error
-        findings = lint(plan, management({name: variables["hostvars"][name] for name in plan.sites}))
+        managed = {name: variables["hostvars"][name] for name, site in plan.sites.items() if site.managed}
+        findings = lint(plan, management(managed))
         data = plan_data(plan, findings)
         warnings = [finding for finding in findings if finding.severity == WARNING]
         result = {"changed": False, "plan": data, "text": plan_text(data).splitlines()}

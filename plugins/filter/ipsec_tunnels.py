@@ -66,7 +66,7 @@ def ipsec_tunnels(variables: Mapping[str, Mapping[str, Any]], site: str, sites: 
 def _as_data(end: TunnelEnd) -> dict[str, Any]:
     return {
         "name": end.name,
-        "local": str(end.local.address),
+        "local": str(end.local.own_address),
         "peer": str(end.peer.address),
         "networks": [{"local": str(local), "peer": str(peer)} for local, peer in end.networks],
         "encryption": list(end.profile.cryptography.esp_encryption),

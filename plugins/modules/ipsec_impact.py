@@ -22,7 +22,7 @@ extends_documentation_fragment:
 attributes:
   platform:
     support: full
-    platforms: linux
+    platforms: linux, freebsd
 options:
   group:
     description: The inventory's group of sites.
@@ -32,6 +32,11 @@ options:
     description: The interpreter that runs the daemon on the host, as M(tanuki.ipsec.ipsec_deploy) is told.
     type: str
     default: /usr/bin/python3
+  implementation:
+    description: What the host runs, as M(tanuki.ipsec.ipsec_deploy) is told.
+    type: str
+    choices: [xfrm_linux, bundled, racoon2]
+    default: xfrm_linux
 """
 
 EXAMPLES = r"""
@@ -45,7 +50,8 @@ RETURN = r"""
 tunnels:
   description:
     - The names of selectors by what becomes of them - C(added), C(changed), C(removed), C(kept) and C(interrupted).
-    - Interrupted ones don't change, but the daemon's unit does, so that it has to be ended and started.
+    - Interrupted ones don't change, but the daemon has to be ended and started - ours where its unit changes,
+      upstream's racoon2 for any change.
   returned: success
   type: dict
   sample: {added: [nara_1_out], changed: [], removed: [], kept: [osaka_1_out], interrupted: []}

@@ -19,7 +19,7 @@ _HEADER = "# Written by tanuki.ipsec for {}; changes are overwritten.\n\n"
 
 def configuration_text(site: Site, ends: Sequence[TunnelEnd], paths: Paths, dialect: str = TANUKI) -> str:
     """The whole racoon2.conf of one host. In dialect ``racoon2``, upstream's, each of its known crashes has a guard."""
-    local = LocalEnd(site.address, paths.psk_directory, spmd_password_file=paths.spmd_password)
+    local = LocalEnd(site.own_address, paths.psk_directory, spmd_password_file=paths.spmd_password)
     peers = [_peer_end(end) for end in ends]
     return _HEADER.format(site.name) + render(site_configuration(local, peers, dialect))
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ..module_utils.ike.config.grammar import RESERVED
 from ..module_utils.ike.policy.sa import Address, Network
 from .profiles import DEFAULT_PROFILE, PROFILES, Profile
@@ -38,17 +40,23 @@ class InventoryError(ValueError):
 
 @dataclass(frozen=True)
 class Site:
-    """A gateway and the networks that it protects. ``index`` is its name as racoon2.conf can spell it."""
+    """A gateway and the networks that it protects. ``index`` is its name as racoon2.conf can spell it.
+
+    ``address`` is what its peers see, ``own_address`` what it has: another one where NAT lies in between. Somebody
+    else configures what isn't ``managed``.
+    """
 
     name: str
     index: str
     address: Address
+    own_address: Address
     networks: tuple[Network, ...]
     profile: Profile
+    managed: bool = True
 
 
 def read_sites(variables: Mapping[str, Mapping[str, Any]]) -> dict[str, Site]:
-    """Read ``ipsec_address``, ``ipsec_networks`` and ``ipsec_profile`` of every host.
+    """Read the variables of every host (see docs/inventory.md).
 
     Sites come in the order of their names. Raises InventoryError.
     """
@@ -77,11 +85,13 @@ class _SiteReader:
 
     def site(self) -> Site | None:
         address = self._address()
+        own_address = self._own_address(address)
+        managed = self._managed()
         networks = self._networks()
         profile = self._profile()
         if self.problems:
             return None
-        return Site(self.name, index_of(self.name), address, networks, profile)
+        return Site(self.name, index_of(self.name), address, own_address, networks, profile, managed)
 
     def _wrong(self, variable: str, text: str) -> None:
         self.problems.append(Problem(self.name, variable, text))
@@ -90,10 +100,28 @@ class _SiteReader:
         value = self.variables.get("ipsec_address")
         if value in (None, ""):
             return self._wrong("ipsec_address", "the site has no public address")
+        return self._parsed("ipsec_address", value)
+
+    def _own_address(self, address: Address | None) -> Address | None:
+        value = self.variables.get("ipsec_own_address")
+        own = address if value in (None, "") else self._parsed("ipsec_own_address", value)
+        if own is not None and address is not None and own.version != address.version:
+            return self._wrong("ipsec_own_address", "{} is not of the family of {}".format(own, address))
+        return own
+
+    def _parsed(self, variable: str, value: Any) -> Address | None:
         try:
             return ipaddress.ip_address(str(value))
         except ValueError:
-            return self._wrong("ipsec_address", "{!r} is not an IPv4 or IPv6 address".format(value))
+            return self._wrong(variable, "{!r} is not an IPv4 or IPv6 address".format(value))
+
+    def _managed(self) -> bool:
+        value = self.variables.get("ipsec_managed", True)
+        try:
+            return boolean(value)
+        except TypeError:
+            self._wrong("ipsec_managed", "{!r} is neither true nor false".format(value))
+            return True
 
     def _networks(self) -> tuple[Network, ...]:
         value = self.variables.get("ipsec_networks")

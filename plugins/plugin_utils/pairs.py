@@ -57,7 +57,7 @@ def _end(end: TunnelEnd, variables: Mapping[str, Mapping[str, Any]], names: Regi
 def _expectation(end: TunnelEnd) -> Expectation:
     return Expectation(
         name=end.name,
-        local=end.local.address,
+        local=end.local.own_address,
         peer=end.peer.address,
         networks=tuple(end.networks),
         encryption=end.profile.cryptography.esp_encryption,

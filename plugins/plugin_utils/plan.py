@@ -13,7 +13,7 @@ from typing import Any
 from ..module_utils.ike.policy.sa import Network
 from .inventory import InventoryError, Problem, Site, read_sites
 from .profiles import Profile
-from .topology import DEFAULT_TOPOLOGY, Pair, read_pairs
+from .topology import DEFAULT_TOPOLOGY, Pair, read_pairs, read_profiles
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,11 @@ class TunnelEnd:
 
     @property
     def initiates(self) -> bool:
-        """Whether this end is the one that brings the tunnel up, where somebody has to. The other one waits."""
-        return self.local.name < self.peer.name
+        """Whether this end is the one that brings the tunnel up, where somebody has to. The other one waits.
+
+        That's whom we can ask to; the one behind NAT, whom nobody else can reach; else the first by name.
+        """
+        return _eagerness(self.local) < _eagerness(self.peer)
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,24 @@ class Plan:
 def make_plan(variables: Mapping[str, Mapping[str, Any]]) -> Plan:
     """Plan the tunnels between the sites of an inventory.
 
-    ``variables`` maps each site's inventory name to its variables (see docs/inventory.md). The topology is one
-    statement, so every site has to see the same ``ipsec_topology``. Raises InventoryError with every problem found.
+    ``variables`` maps each site's inventory name to its variables (see docs/inventory.md). The topology and the
+    tunnels' own profiles are one statement each, which every site has to see. Raises InventoryError with every problem
+    found.
     """
     sites = read_sites(variables)
-    pairs = read_pairs(_one_topology(variables), tuple(sites))
-    problems = tuple(_mismatches(sites, pairs))
+    pairs = [
+        (first, second)
+        for first, second in read_pairs(_one(variables, "ipsec_topology", DEFAULT_TOPOLOGY), tuple(sites))
+        if sites[first].managed or sites[second].managed  # what others have between them isn't ours
+    ]
+    profiles = read_profiles(_one(variables, "ipsec_tunnel_profiles", {}), pairs)
+    problems = tuple(_mismatches(sites, pairs, profiles))
     if problems:
         raise InventoryError(problems)
-    tunnels = tuple(Tunnel(sites[first], sites[second], sites[first].profile) for first, second in pairs)
+    tunnels = tuple(
+        Tunnel(sites[first], sites[second], profiles.get((first, second), sites[first].profile))
+        for first, second in pairs
+    )
     return Plan(sites, tunnels, _ends(sites, tunnels))
 
 
@@ -91,21 +103,27 @@ def warnings(ends: Iterable[TunnelEnd]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _one_topology(variables: Mapping[str, Mapping[str, Any]]) -> Any:
+def _one(variables: Mapping[str, Mapping[str, Any]], variable: str, default: Any) -> Any:
     """The statement that all sites share; the first site's in the order of names is the one they're compared with."""
     names = sorted(variables)
-    statements = [variables[name].get("ipsec_topology", DEFAULT_TOPOLOGY) for name in names]
+    statements = [variables[name].get(variable, default) for name in names]
     for name, statement in zip(names, statements):
         if statement != statements[0]:
             text = "differs from {}'s: set it once, for the whole group".format(names[0])
-            raise InventoryError((Problem(name, "ipsec_topology", text),))
-    return statements[0] if statements else DEFAULT_TOPOLOGY
+            raise InventoryError((Problem(name, variable, text),))
+    return statements[0] if statements else default
 
 
-def _mismatches(sites: Mapping[str, Site], pairs: Iterable[Pair]) -> Iterator[Problem]:
+def _eagerness(site: Site) -> tuple[bool, bool, str]:
+    return not site.managed, site.own_address == site.address, site.name
+
+
+def _mismatches(
+    sites: Mapping[str, Site], pairs: Iterable[Pair], profiles: Mapping[Pair, Profile]
+) -> Iterator[Problem]:
     """Two sites that are to be joined and can't be."""
     for first, second in ((sites[one], sites[other]) for one, other in pairs):
-        if first.profile is not second.profile:
+        if first.profile is not second.profile and (first.name, second.name) not in profiles:
             text = "{} here, {} at {}: both ends of a tunnel need the same"
             yield Problem(
                 second.name, "ipsec_profile", text.format(second.profile.name, first.profile.name, first.name)

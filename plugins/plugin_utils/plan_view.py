@@ -22,6 +22,7 @@ def plan_data(plan: Plan, findings: Sequence[Finding]) -> dict[str, Any]:
             {
                 "name": site.name,
                 "address": str(site.address),
+                "managed": site.managed,
                 "networks": [str(network) for network in site.networks],
                 "tunnels": len(plan.ends[site.name]),
             }
@@ -36,7 +37,7 @@ def plan_data(plan: Plan, findings: Sequence[Finding]) -> dict[str, Any]:
 
 def plan_text(data: dict[str, Any]) -> str:
     """What :func:`plan_data` holds, as tables."""
-    sites = [[site["name"], site["address"], ", ".join(site["networks"])] for site in data["sites"]]
+    sites = [[site["name"], _address(site), ", ".join(site["networks"])] for site in data["sites"]]
     tunnels = [
         [
             " -- ".join(tunnel["sites"]),
@@ -50,6 +51,10 @@ def plan_text(data: dict[str, Any]) -> str:
     lines += ["Tunnels ({})".format(len(tunnels)), *_table(tunnels), ""]
     lines += ["Findings ({})".format(len(findings)), *findings]
     return "\n".join(lines) + "\n"
+
+
+def _address(site: dict[str, Any]) -> str:
+    return site["address"] if site["managed"] else site["address"] + " (not managed)"
 
 
 def _tunnel_data(tunnel: Tunnel) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .inventory import InventoryError, Problem
+from .profiles import PROFILES, Profile
 
 MESH = "mesh"
 HUB = "hub"
@@ -36,6 +37,27 @@ def read_pairs(topology: Any, names: Sequence[str]) -> tuple[Pair, ...]:
         raise _wrong("a topology of type {} has no {!r}".format(kind, unknown[0]))
     pairs = reader(statement.get(argument), frozenset(names))
     return tuple(sorted({(min(pair), max(pair)) for pair in pairs}))
+
+
+def read_profiles(value: Any, pairs: Iterable[Pair]) -> dict[Pair, Profile]:
+    """The profiles of single tunnels: ``ipsec_tunnel_profiles``, a dictionary ``{"SITE--SITE": PROFILE}``.
+
+    Raises InventoryError.
+    """
+    if not isinstance(value, Mapping):
+        raise _wrong_profile("a dictionary is needed: {SITE--SITE: PROFILE}")
+    known = frozenset(pairs)
+    profiles = {}
+    for label, name in value.items():
+        pair = tuple(sorted(str(label).split("--")))
+        if pair not in known:
+            raise _wrong_profile("{!r} is not SITE--SITE of two sites that are joined".format(label))
+        if pair in profiles:
+            raise _wrong_profile("{!r} is there twice".format(label))
+        if str(name) not in PROFILES:
+            raise _wrong_profile("{}: no profile {!r}; there are: {}".format(label, name, ", ".join(PROFILES)))
+        profiles[pair] = PROFILES[str(name)]
+    return profiles
 
 
 def _mesh(_argument: None, names: frozenset[str]) -> Iterable[Pair]:
@@ -70,3 +92,7 @@ def _known(wanted: Sequence[Any], names: frozenset[str]) -> None:
 
 def _wrong(text: str) -> InventoryError:
     return InventoryError((Problem("all sites", "ipsec_topology", text),))
+
+
+def _wrong_profile(text: str) -> InventoryError:
+    return InventoryError((Problem("all sites", "ipsec_tunnel_profiles", text),))

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ..inventory import Site
 from ..plan import Plan, Tunnel, TunnelEnd
 
 SCHEMA = 1
@@ -38,7 +39,7 @@ def fleet_document(plan: Plan, answers: Mapping[str, Answer], time: str) -> dict
         "schema": SCHEMA,
         "time": time,
         "summary": {
-            "sites": len(sites),
+            "sites": sum(site["managed"] for site in sites),
             "answering": sum(site["answers"] for site in sites),
             "tunnels": len(tunnels),
             **{state: states[state] for state in STATES},
@@ -54,9 +55,16 @@ def _site(plan: Plan, name: str, answer: Answer) -> dict[str, Any]:
         "name": name,
         "address": str(site.address),
         "networks": [str(network) for network in site.networks],
+        "managed": site.managed,
         "answers": bool(daemon.get("answers")),
-        "reason": "" if daemon.get("answers") else daemon.get("error") or answer.get("msg") or "the host wasn't asked",
+        "reason": "" if daemon.get("answers") else _silence(site, answer),
     }
+
+
+def _silence(site: Site, answer: Answer) -> str:
+    if not site.managed:
+        return "not managed"
+    return answer.get("daemon", {}).get("error") or answer.get("msg") or "the host wasn't asked"
 
 
 def _tunnel(tunnel: Tunnel, answers: Mapping[str, Answer]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def fleet_metrics(document: Mapping[str, Any]) -> str:
 
 def _sites(sites: Any) -> Iterator[Sample]:
     for site in sites:
-        yield {"site": site["name"]}, int(site["answers"])
+        if site["managed"]:
+            yield {"site": site["name"]}, int(site["answers"])
 
 
 def _up(tunnels: Any) -> Iterator[Sample]:

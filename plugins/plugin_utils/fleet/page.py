@@ -137,14 +137,17 @@ def _pair(pair: Mapping[str, Any]) -> str:
 def _sites(document: Mapping[str, Any]) -> str:
     rows = [
         "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>".format(
-            escape(site["name"]),
-            escape(site["address"]),
-            escape(", ".join(site["networks"])),
-            "answers" if site["answers"] else '<span class="state down">no answer</span> ' + escape(site["reason"]),
+            escape(site["name"]), escape(site["address"]), escape(", ".join(site["networks"])), _daemon(site)
         )
         for site in document["sites"]
     ]
     return "<table><tr><th>Site<th>Address<th>Networks<th>Daemon</tr>{}</table>".format("".join(rows))
+
+
+def _daemon(site: Mapping[str, Any]) -> str:
+    if site["answers"] or not site["managed"]:
+        return escape(site["reason"]) or "answers"
+    return '<span class="state down">no answer</span> ' + escape(site["reason"])
 
 
 def _time(seconds: int) -> str:

@@ -14,7 +14,7 @@ from .document import STATES
 def fleet_text(document: Mapping[str, Any]) -> str:
     """A line of sums, a line for each site that doesn't answer, a line for each tunnel and its reasons."""
     lines = [summary_line(document["summary"]), ""]
-    silent = [site for site in document["sites"] if not site["answers"]]
+    silent = [site for site in document["sites"] if site["managed"] and not site["answers"]]
     lines += ["{}: no answer: {}".format(site["name"], site["reason"]) for site in silent]
     lines += [""] if silent else []
     names = [" -- ".join(tunnel["sites"]) for tunnel in document["tunnels"]]

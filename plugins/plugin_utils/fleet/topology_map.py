@@ -68,7 +68,7 @@ def _line(number: int, tunnel: Mapping[str, Any], places: Mapping[str, tuple[flo
 
 def _dot(site: Mapping[str, Any], x: float, y: float, sites: int) -> str:
     words = [site["name"], site["address"], *site["networks"], site["reason"]]
-    state = "answers" if site["answers"] else "silent"
+    state = "silent" if site["managed"] and not site["answers"] else "calm"
     return '<g class="site {}" transform="translate({:.1f} {:.1f})"><circle r="7"/>{}<title>{}</title></g>'.format(
         state, x, y, _name(site["name"], x, y, sites), escape("\n".join(filter(None, words)))
     )

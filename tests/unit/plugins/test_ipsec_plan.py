@@ -17,9 +17,9 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
 
 INVENTORY = {
-    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"]},
-    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"]},
-    "nara": {"ipsec_address": "210.33.33.33", "ipsec_networks": ["192.168.30.0/24"]},
+    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"], "ipsec_profile": "2007"},
+    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"], "ipsec_profile": "2007"},
+    "nara": {"ipsec_address": "210.33.33.33", "ipsec_networks": ["192.168.30.0/24"], "ipsec_profile": "2007"},
 }
 
 
@@ -70,7 +70,8 @@ def test_the_plan_comes_as_data_and_as_text(monkeypatch):
 
 
 def test_strict_fails_at_a_warning_and_still_shows_the_plan(monkeypatch):
-    result = acting(ipsec_plan, INVENTORY, monkeypatch, strict=True)
+    weak = {name: {**site, "ipsec_profile": "2007"} for name, site in INVENTORY.items()}
+    result = acting(ipsec_plan, weak, monkeypatch, strict=True)
     assert result["failed"] and "profile 2007: 3des_cbc" in result["msg"] and result["plan"]["tunnels"]
 
 

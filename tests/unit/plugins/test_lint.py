@@ -78,7 +78,9 @@ def test_a_default_route_overlaps_nobody():
 
 
 def test_a_weak_profile_is_said_once_with_the_number_of_its_tunnels():
-    plan = make_plan({name: {"ipsec_address": ADDRESSES[name], "ipsec_networks": PLAIN[name]} for name in PLAIN})
+    weak = {"ipsec_profile": "2007"}
+    sites = {name: {"ipsec_address": ADDRESSES[name], "ipsec_networks": PLAIN[name], **weak} for name in PLAIN}
+    plan = make_plan(sites)
     found = texts(plan)
     assert found and all(text.startswith("warning: profile 2007: ") for text in found)
     assert any("3des_cbc" in text and text.endswith("(tunnels: 1)") for text in found)

@@ -104,7 +104,7 @@ def test_a_profile_given_as_a_number_is_its_name():
             {"ipsec_address": "2001:db8::1"},
             "tokyo: ipsec_address: 2001:db8::1 here, 210.22.22.22 at osaka: one tunnel can't join IPv4 and IPv6",
         ),
-        ({"ipsec_profile": "strong"}, "tokyo: ipsec_profile: no profile 'strong'; there are: 2007, ikev1-aes"),
+        ({"ipsec_profile": "strong"}, "tokyo: ipsec_profile: no profile 'strong'; there are: modern, 2007, ikev1-aes"),
         (
             {"ipsec_profile": "ikev1-aes"},
             "tokyo: ipsec_profile: ikev1-aes here, 2007 at osaka: both ends of a tunnel need the same",
@@ -174,3 +174,65 @@ def test_a_thousand_spokes_are_planned_in_two_seconds():
     start = time.perf_counter()
     assert len(make_plan(variables).ends["site0"]) == 999
     assert time.perf_counter() - start < 2
+
+
+def test_a_site_that_somebody_else_manages_is_planned_as_any_other():
+    plan = make_plan({"kyoto": {**KYOTO, "ipsec_managed": False}, "osaka": OSAKA, "tokyo": TOKYO})
+    assert pairs(plan) == [("kyoto", "osaka"), ("kyoto", "tokyo"), ("osaka", "tokyo")]
+    assert [end.initiates for end in plan.ends["kyoto"]] == [False, False], "it can't be asked to"
+    assert [end.initiates for end in plan.ends["osaka"]] == [True, True]
+
+
+def test_what_others_have_between_them_is_not_planned():
+    sites = {"kyoto": {**KYOTO, "ipsec_managed": "no"}, "osaka": {**OSAKA, "ipsec_managed": False}, "tokyo": TOKYO}
+    assert pairs(make_plan(sites)) == [("kyoto", "tokyo"), ("osaka", "tokyo")]
+
+
+def test_a_site_behind_nat_has_an_address_of_its_own_and_begins():
+    plan = make_plan({"tokyo": {**TOKYO, "ipsec_own_address": "10.0.0.2"}, "osaka": OSAKA})
+    (end,) = plan.ends["tokyo"]
+    assert (str(end.local.own_address), str(end.local.address), end.initiates) == ("10.0.0.2", "210.11.11.11", True)
+    assert plan.sites["osaka"].own_address == plan.sites["osaka"].address
+
+
+def test_a_tunnel_may_have_a_profile_of_its_own():
+    sites = {
+        name: {**site, "ipsec_tunnel_profiles": {"tokyo--osaka": "ikev1-aes"}, "ipsec_profile": "2007"}
+        for name, site in SITES.items()
+    }
+    profiles = {(tunnel.first.name, tunnel.second.name): tunnel.profile.name for tunnel in make_plan(sites).tunnels}
+    assert profiles == {("kyoto", "osaka"): "2007", ("kyoto", "tokyo"): "2007", ("osaka", "tokyo"): "ikev1-aes"}
+
+
+def test_a_tunnels_own_profile_joins_sites_of_different_ones():
+    sites = {"tokyo": {**TOKYO, "ipsec_profile": "ikev1-aes"}, "osaka": OSAKA}
+    shared = {"ipsec_tunnel_profiles": {"osaka--tokyo": 2007}}
+    (tunnel,) = make_plan({name: {**site, **shared} for name, site in sites.items()}).tunnels
+    assert tunnel.profile.name == "2007"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["x"], "a dictionary is needed: {SITE--SITE: PROFILE}"),
+        ({"tokyo--nara": "2007"}, "'tokyo--nara' is not SITE--SITE of two sites that are joined"),
+        ({"tokyo": "2007"}, "'tokyo' is not SITE--SITE of two sites that are joined"),
+        ({"tokyo--osaka": "2007", "osaka--tokyo": "2007"}, "'osaka--tokyo' is there twice"),
+        ({"tokyo--osaka": "x"}, "tokyo--osaka: no profile 'x'; there are: modern, 2007, ikev1-aes"),
+    ],
+)
+def test_wrong_profiles_of_tunnels_are_named(value, message):
+    sites = {name: {**site, "ipsec_tunnel_profiles": value} for name, site in SITES.items()}
+    assert problems(sites) == ["all sites: ipsec_tunnel_profiles: " + message]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ipsec_managed": "perhaps"}, "tokyo: ipsec_managed: 'perhaps' is neither true nor false"),
+        ({"ipsec_own_address": "lan"}, "tokyo: ipsec_own_address: 'lan' is not an IPv4 or IPv6 address"),
+        ({"ipsec_own_address": "fd00::1"}, "tokyo: ipsec_own_address: fd00::1 is not of the family of 210.11.11.11"),
+    ],
+)
+def test_wrong_values_of_unusual_sites_are_named(change, message):
+    assert message in problems({"tokyo": {**TOKYO, **change}, "osaka": OSAKA})
