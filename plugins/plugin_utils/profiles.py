@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..module_utils.ike.config.build import Profile as Cryptography
 from ..module_utils.ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, GROUPS, HASHES, INTEGRITIES, PRFS
 
-DEFAULT_PROFILE = "2007"
+DEFAULT_PROFILE = "modern"
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,17 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
 
 PLAN = make_plan(
     {
-        "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24", "2001:db8:10::/64"]},
-        "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24", "2001:db8:20::/64"]},
-        "esp": {"ipsec_address": "210.33.33.33", "ipsec_networks": ["192.168.30.0/24"]},
+        "tokyo": {
+            "ipsec_address": "210.11.11.11",
+            "ipsec_networks": ["192.168.10.0/24", "2001:db8:10::/64"],
+            "ipsec_profile": "2007",
+        },
+        "osaka": {
+            "ipsec_address": "210.22.22.22",
+            "ipsec_networks": ["192.168.20.0/24", "2001:db8:20::/64"],
+            "ipsec_profile": "2007",
+        },
+        "esp": {"ipsec_address": "210.33.33.33", "ipsec_networks": ["192.168.30.0/24"], "ipsec_profile": "2007"},
     }
 )
 KEY = b"a key of thirty-two bytes or so."

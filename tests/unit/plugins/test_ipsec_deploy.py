@@ -20,11 +20,15 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 from tests.unit.plugins.simulated import SimulatedHost
 
 INVENTORY = {
-    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"]},
-    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"]},
+    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"], "ipsec_profile": "2007"},
+    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"], "ipsec_profile": "2007"},
 }
 SPOKES = {
-    f"spoke{number}": {"ipsec_address": f"203.0.113.{number}", "ipsec_networks": [f"10.0.{number}.0/24"]}
+    f"spoke{number}": {
+        "ipsec_address": f"203.0.113.{number}",
+        "ipsec_networks": [f"10.0.{number}.0/24"],
+        "ipsec_profile": "2007",
+    }
     for number in range(1, 101)
 }
 
@@ -117,7 +121,7 @@ def test_a_hundred_peers_cost_no_more_executions_than_one(host, tmp_path):
 def test_only_what_differs_is_sent(host, tmp_path):
     site = Site(host, tmp_path)
     site.deploy()
-    nara = {"nara": {"ipsec_address": "210.33.33.33", "ipsec_networks": ["192.168.30.0/24"]}}
+    nara = {"nara": {**INVENTORY["osaka"], "ipsec_address": "210.33.33.33", "ipsec_networks": ["192.168.30.0/24"]}}
     result = site.deploy({**INVENTORY, **nara})
     sent = [file["path"].rpartition("/")[2] for file in site.told[-1][1]["files"] if "content" in file]
     assert sorted(sent) == ["nara.psk", "racoon2.conf"] and result["service"] == ["reload"]

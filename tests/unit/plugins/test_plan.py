@@ -107,7 +107,7 @@ def test_a_profile_given_as_a_number_is_its_name():
         ({"ipsec_profile": "strong"}, "tokyo: ipsec_profile: no profile 'strong'; there are: modern, 2007, ikev1-aes"),
         (
             {"ipsec_profile": "ikev1-aes"},
-            "tokyo: ipsec_profile: ikev1-aes here, 2007 at osaka: both ends of a tunnel need the same",
+            "tokyo: ipsec_profile: ikev1-aes here, modern at osaka: both ends of a tunnel need the same",
         ),
         ({"ipsec_topology": "pairs"}, "tokyo: ipsec_topology: differs from osaka's: set it once, for the whole group"),
     ],
@@ -145,7 +145,8 @@ def test_two_names_that_become_one_index_are_refused():
 
 def test_weak_algorithms_and_overlaps_are_warned_about():
     wide = {"ipsec_address": "210.44.44.44", "ipsec_networks": ["192.168.0.0/16"]}
-    found = warnings(make_plan({"tokyo": TOKYO, "nara": wide}).ends["nara"])
+    weak = {"ipsec_profile": "2007"}
+    found = warnings(make_plan({"tokyo": {**TOKYO, **weak}, "nara": {**wide, **weak}}).ends["nara"])
     assert any("3des_cbc: 64-bit block" in text for text in found)
     assert "192.168.0.0/16 of nara overlaps 192.168.10.0/24 of tokyo: the tunnel takes what lies in both" in found
 

@@ -21,8 +21,8 @@ from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.policy.sa import 
 )
 
 INVENTORY = {
-    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"]},
-    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"]},
+    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"], "ipsec_profile": "2007"},
+    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"], "ipsec_profile": "2007"},
 }
 (DATA,) = ipsec_tunnels(INVENTORY, "tokyo", ["tokyo", "osaka"])
 EXPECTED = expectation(DATA)

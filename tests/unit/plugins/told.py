@@ -13,8 +13,8 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
 
 INVENTORY = {
-    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"]},
-    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"]},
+    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"], "ipsec_profile": "2007"},
+    "osaka": {"ipsec_address": "210.22.22.22", "ipsec_networks": ["192.168.20.0/24"], "ipsec_profile": "2007"},
 }
 SPIS = {"tokyo": "0x00001001", "osaka": "0x00002002"}  # by sender
 NOW = 1_800_000_000.0
