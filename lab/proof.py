@@ -110,8 +110,9 @@ class Proof:
 
     def _right_form(self, site: Site, associations: list[Association]) -> None:
         algorithms = ALGORITHMS[self.profile]
+        words = " and ".join(filter(None, algorithms))  # an AEAD stands alone
         right = [sa for sa in associations if (sa.encryption, sa.integrity, sa.mode) == (*algorithms, "tunnel")]
-        statement = f"{site.name}: {len(right)} of {len(associations)} SAs in tunnel mode, {' and '.join(filter(None, algorithms))}"
+        statement = f"{site.name}: {len(right)} of {len(associations)} SAs in tunnel mode, {words}"
         self._check(len(right) == len(associations) >= 2, statement)
 
     def _same_association(
