@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ _TARGETS = {
     "MASQUERADE": form.NAT,
     "SNAT": form.NAT,
 }
+_IN_PART = re.compile(r"^# Table `(\w+)' contains incompatible", re.MULTILINE)
 _HARMLESS = ("LOG", "NFLOG", "TCPMSS", "MARK", "CONNMARK", "CT", "NOTRACK", "CHECKSUM")
 
 # What takes one argument; options of a target stand after -j and are passed over.
@@ -58,11 +60,15 @@ def read_iptables(text: str, family: int = 4) -> Filter:
 
 
 def tables_of(text: str, family: int = 4) -> frozenset[str]:
-    """The tables that an ``iptables-save`` of the nf_tables kind has told of, as nftables calls them; else none."""
+    """The tables that an ``iptables-save`` of the nf_tables kind has told of, as nftables calls them; else none.
+
+    One with chains that iptables can't show is told of only in part, so it isn't among them.
+    """
     if "(nf_tables)" not in text:
         return frozenset()
     prefix = "ip6" if family == 6 else "ip"
-    return frozenset("{} {}".format(prefix, line[1:].strip()) for line in text.splitlines() if line.startswith("*"))
+    told = {line[1:].strip() for line in text.splitlines() if line.startswith("*")} - set(_IN_PART.findall(text))
+    return frozenset("{} {}".format(prefix, table) for table in told)
 
 
 def _chain(table: str, name: str, policy: str, family: int) -> Chain:
