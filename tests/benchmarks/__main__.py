@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.benchmarks import bench_config, bench_ike
+from tests.benchmarks import bench_config, bench_ike, bench_plan
 
 RESULT = Path(__file__).resolve().parents[2] / "build" / "bench.json"
 _LINE = "{name:<58} {value:>9} {unit:<6} {peer:>9} {ratio:>7} {limit:>6}  {verdict}"
@@ -17,7 +17,7 @@ _LINE = "{name:<58} {value:>9} {unit:<6} {peer:>9} {ratio:>7} {limit:>6}  {verdi
 
 def main() -> int:
     rows: list[dict[str, object]] = []
-    for name, benchmark in (("configuration", bench_config), ("IKE", bench_ike)):
+    for name, benchmark in (("configuration", bench_config), ("plan", bench_plan), ("IKE", bench_ike)):
         print("== {}".format(name), flush=True)
         rows += benchmark.main()
     print()
