@@ -10,6 +10,7 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.tanuki.ipsec.plugins.action import ipsec_diagnose, ipsec_tunnel_assert
 from ansible_collections.tanuki.ipsec.plugins.modules import ipsec_diagnose as diagnose_documentation
 from ansible_collections.tanuki.ipsec.plugins.modules import ipsec_tunnel_assert as assert_documentation
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.pairs import Registered, pairs_of
 
 from tests.unit.plugins.told import INVENTORY, Told, esp_is_lost
 
@@ -98,3 +99,11 @@ def test_the_actions_take_what_is_documented(action, documentation):
     assert sorted(documented) == sorted(action.ARGUMENT_SPEC)
     for name, option in action.ARGUMENT_SPEC.items():
         assert {key: documented[name].get(key) for key in ("type", "default")} == option
+
+
+def test_a_site_behind_nat_is_known_by_its_own_address():
+    variables = hostvars(Told())
+    variables["tokyo"]["ipsec_own_address"] = "10.0.0.2"
+    names = Registered("ipsec_before", "ipsec_probes", "ipsec_evidence")
+    (pair,) = pairs_of(variables, "tokyo", list(INVENTORY), names, every=True)
+    assert (str(pair.first.expected.local), str(pair.second.expected.peer)) == ("10.0.0.2", "210.11.11.11")
