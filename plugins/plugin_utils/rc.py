@@ -55,13 +55,13 @@ reload_cmd={service}_reload
 
 {service}_prestart()
 {{
-	umask 077
-	install -d -m 0700 -o root -g wheel $runtime
+\tumask 077
+\tinstall -d -m 0700 -o root -g wheel $runtime
 }}
 
 {service}_reload()
 {{
-	$python $application ctl --control $control reload
+\t$python $application ctl --control $control reload
 }}
 
 run_rc_command "$1"

@@ -81,8 +81,8 @@ def _gif_interfaces(ifconfig: str, peers: Sequence[Address]) -> Iterator[str]:
         interface = begins.group(1) if begins else interface
         if ends and interface.startswith("gif") and _address(ends.group(2)) in peers:
             yield (
-                "interface {}:{}: a gif tunnel to a peer takes the packets that the policies are for; "
-                "`ifconfig {} destroy`, and take it out of rc.conf".format(interface, line.rstrip(), interface)
+                "interface {name}:{line}: a gif tunnel to a peer takes the packets that the policies are for; "
+                "`ifconfig {name} destroy`, and take it out of rc.conf".format(name=interface, line=line.rstrip())
             )
 
 

@@ -70,7 +70,7 @@ def _legend() -> str:
     line = '<svg viewBox="0 0 44 8" style="{}"><line class="{}" x1="0" y1="4" x2="44" y2="4"/></svg>'
     style = "display:inline-block;width:44px;height:8px;margin:0 6px 0 0;background:none;vertical-align:middle"
     entries = [
-        '{}<span class="state {}">{}</span>'.format(line.format(style, state), state, state)
+        '{line}<span class="state {state}">{state}</span>'.format(line=line.format(style, state), state=state)
         for state in reversed(STATES)
     ]
     return "<p>{}</p>".format(" ".join(entries))
