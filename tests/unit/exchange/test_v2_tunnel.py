@@ -368,6 +368,19 @@ def test_the_ike_sa_is_replaced_before_it_ends_and_its_child_lives_on(tmp_path):
     assert agree(pair)
 
 
+def test_what_was_being_asked_when_an_ike_sa_ends_is_asked_again_on_the_next(tmp_path):
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(60)
+    expire(pair.tokyo, pair)
+    pair.tokyo.engine.outbox.clear()
+    assert pair.tokyo.state.connecting
+    for session in pair.tokyo.engine.sessions:
+        session.close("its lifetime is over")
+    pair.run(120)
+    assert agree(pair)
+
+
 def test_down_removes_both_ends_children_and_stays_down(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)

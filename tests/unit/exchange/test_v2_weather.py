@@ -34,7 +34,7 @@ from tests.unit.exchange.world import OSAKA, TOKYO, bring_up, settings
 world = functools.partial(worlds.world, version=2)
 
 NEGOTIATIONS = 100
-LIFETIMES = 30
+LIFETIMES = 40
 
 
 def calm(pair) -> None:

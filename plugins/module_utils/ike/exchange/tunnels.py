@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 OVERLAP = 10.0  # seconds that a replaced child still receives
+_FORGOTTEN = 60.0  # seconds after which either end removes a replaced child
 _GENERATIONS = 4  # rekeys that a late answer may lie behind
 _UNDER_WAY = 2.0  # seconds that its last packets may take, after both ends have left it
 _FIRST_RETRY = 2.0
@@ -246,26 +247,28 @@ class Tunnels:
             if _collided(child, other):
                 self._settle_collision(child, other)
                 continue
-            other.state = REKEYED
-            if child.initiated:
-                self._remove_later(other, "replaced")
+            self._retire(other, "replaced", child.initiated)
 
     def _settle_collision(self, one: ChildSa, other: ChildSa) -> None:
         """Both ends made a child at once, and both see which of the two loses. Who began it removes what it left."""
         loser, winner = sorted((one, other), key=_precedence)
-        loser.state = REKEYED
-        if loser.initiated:
-            self._remove_later(loser, "lost a collision")
+        self._retire(loser, "lost a collision", loser.initiated)
         replaced = self._children.get(SaId(winner.local, winner.inbound.protocol, winner.replaces))
         if winner.initiated and replaced is not None:
-            self._remove_later(replaced, "replaced")
+            self._remove_later(replaced, "replaced", OVERLAP)
 
-    def _remove_later(self, child: ChildSa, reason: str) -> None:
+    def _retire(self, child: ChildSa, reason: str, ours: bool) -> None:
+        """Another child carries the traffic. Whose task it is removes this one soon; the other end, if that forgets."""
+        child.state = REKEYED
+        self._remove_later(child, reason, OVERLAP if ours else _FORGOTTEN)
+
+    def _remove_later(self, child: ChildSa, reason: str, delay: float) -> None:
         def remove(now: float) -> None:
-            self._engine.delete_children([child])
-            self.child_gone(child, reason)
+            if child.state == REKEYED and self.child_by_id(child.inbound) is child:
+                self._engine.delete_children([child])
+                self.child_gone(child, reason)
 
-        self._host.timers.at(self._host.now + OVERLAP, remove)
+        self._host.timers.at(self._host.now + delay, remove)
 
     def _take_out(self, child: ChildSa) -> None:
         """Out of the kernel; where another child carries the traffic, not before the last packets have arrived."""

@@ -84,9 +84,10 @@ class Runner:
 
     def preempt(self, task: Task) -> None:
         """Ask at once, instead of everything else: for the last word."""
-        self.withdraw(LocalError("the IKE SA has ended"))
-        self._queue.clear()
+        given_up = self.stop()
         self.ask(task)
+        for one in given_up:
+            one.failed(self.session, LocalError("the IKE SA ends"))
 
     def labels(self) -> list[str]:
         """What is being asked and what waits."""

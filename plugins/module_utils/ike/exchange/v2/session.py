@@ -90,6 +90,7 @@ class Session:
         self._deleted_early: set[int] = set()
         self._later: dict[SaId, Any] = {}  # timers of outbound SAs that wait, by the replaced child's inbound SA
         self._rival: Session | None = None  # the successor that the peer made while we were making one
+        self._predecessor: Session | None = None  # whose rival this is
         self._timers: list[Any] = []
         self._complaints: set[str] = set()
 
@@ -330,6 +331,8 @@ class Session:
 
     def responder(self, rule: rules.Rule, message: Message) -> Steps:
         """The generator that answers a request of an established peer."""
+        if self._predecessor is not None and not _ends(message):
+            self._predecessor.settle_for(self)
         return _RESPONDERS[rule](self, message)
 
     def drop(self, reason: str) -> None:
@@ -402,15 +405,25 @@ class Session:
         session = self._successor(spi_i, spi_r, suite, keys, initiator)
         session.precedence = precedence
         rival, self._rival = self._rival, None
-        if rival is not None:
+        if self.state != ESTABLISHED:
+            session.close("lost a collision")
+        elif rival is not None:
             winner, loser = (session, rival) if precedence > rival.precedence else (rival, session)
             if loser.initiator:
                 loser.close("lost a collision")
             self._give_way(winner)
         elif not initiator and self.runner.asking == _REKEY_IKE:
             self._rival = session
+            session._predecessor = self
         else:
             self._give_way(session)
+
+    def settle_for(self, rival: Session) -> None:
+        """The peer uses the successor that it made: what we ask for ours comes too late, whatever the answer."""
+        rival._predecessor = None
+        if self._rival is rival:
+            self._rival = None
+            self._give_way(rival)
 
     def _successor(self, spi_i: bytes, spi_r: bytes, suite: IkeSuite, keys: IkeKeys, initiator: bool) -> Session:
         session = Session(self.host, self.engine, self.remote, self.path, initiator, spi_i)
@@ -530,3 +543,11 @@ class Session:
 
     def __str__(self) -> str:
         return self.remote.name
+
+
+def _ends(message: Message) -> bool:
+    """Whether a request deletes the IKE SA that it came on."""
+    try:
+        return any(one.protocol == Protocol.IKE for one in message.all(Delete))
+    except WireError:
+        return False
