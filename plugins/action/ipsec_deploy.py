@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import NoPlace, beside_inventory, plan_of
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.host_files import HostFile
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import (
     IMPLEMENTATIONS,
@@ -22,7 +22,7 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations impor
 )
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.keys import collect_keys
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import Plan, TunnelEnd, make_plan, warnings
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import Plan, TunnelEnd, warnings
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.psk_store import PskStore, PskStoreError, operator_keys
 
 ARGUMENT_SPEC = {
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
         try:
             plan, ends = self._tunnels(arguments["group"])
             files = self._files(plan, ends, arguments)
-        except (InventoryError, PskStoreError, Unfit) as error:
+        except (NoPlace, InventoryError, PskStoreError, Unfit) as error:
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
             raise AnsibleActionFail("the key store: {}".format(error)) from error
@@ -78,30 +78,20 @@ class ActionModule(ActionBase):
         }
 
     def _tunnels(self, group: str) -> tuple[Plan, tuple[TunnelEnd, ...]]:
-        hosts = self.task_vars["groups"].get(group, [])
-        plan = make_plan({host: self.task_vars["hostvars"][host] for host in hosts})
+        plan = plan_of(self.task_vars, group)
         name = self.task_vars["inventory_hostname"]
         if name not in plan.sites:
             raise AnsibleActionFail("{} is not in the group {}, so it has no tunnels".format(name, group))
         return plan, plan.ends[name]
 
     def _files(self, plan: Plan, ends: Sequence[TunnelEnd], arguments: Mapping[str, Any]) -> list[HostFile]:
-        store = PskStore(self._psk_directory(arguments["psk_directory"]))
+        store = PskStore(beside_inventory(arguments["psk_directory"], self.task_vars))
         given = operator_keys(arguments["psks"], plan.sites)
         keys, complaints = collect_keys(ends, store, given, make=not self._task.check_mode)
         for complaint in complaints:
             self._display.warning(complaint)
         site = plan.sites[self.task_vars["inventory_hostname"]]
         return self.implementation.files(site, ends, keys, arguments["python"])
-
-    def _psk_directory(self, name: str) -> Path:
-        path = Path(name).expanduser()
-        if path.is_absolute():
-            return path
-        inventory = self.task_vars.get("inventory_dir")
-        if not inventory:
-            raise AnsibleActionFail("psk_directory: {!r} is relative, and this inventory has no directory".format(name))
-        return Path(inventory) / path
 
     def _deploy(
         self, files: Sequence[HostFile], ends: Sequence[TunnelEnd], arguments: Mapping[str, Any]

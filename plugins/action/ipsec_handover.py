@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import beside_inventory, plan_of
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import NoPlace, beside_inventory, plan_of
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.handover.sheet import SheetFile, handover
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.keys import collect_keys
@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
             changed = [path for path, file in wanted.items() if not _is(path, file)]
             for path in [] if self._task.check_mode else changed:
                 _write(path, wanted[path])
-        except (InventoryError, PskStoreError, ValueError) as error:
+        except (NoPlace, InventoryError, PskStoreError) as error:
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
             raise AnsibleActionFail("the hand-over, or the key store: {}".format(error)) from error

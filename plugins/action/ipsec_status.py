@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import beside_inventory, plan_of
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import NoPlace, beside_inventory, plan_of
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.fleet.document import fleet_document
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.fleet.metrics import fleet_metrics
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.fleet.page import fleet_page
@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
                 folder.mkdir(parents=True, exist_ok=True)
                 for name, text in texts.items():
                     _replace(folder / name, text)
-        except (ValueError, OSError) as error:
+        except (NoPlace, OSError) as error:
             raise AnsibleActionFail("directory: {}".format(error)) from error
         return [folder / name for name in texts]
 

@@ -18,6 +18,10 @@ from .plan import Plan, make_plan
 _DISCARD_PORT = 9  # nothing is sent there: connecting a UDP socket only asks for the way
 
 
+class NoPlace(ValueError):
+    """A relative path, and an inventory without a folder that it could start at."""
+
+
 def plan_of(task_vars: Mapping[str, Any], group: str) -> Plan:
     """The plan of a group of the inventory. Raises InventoryError."""
     hosts = task_vars["groups"].get(group, [])
@@ -25,13 +29,13 @@ def plan_of(task_vars: Mapping[str, Any], group: str) -> Plan:
 
 
 def beside_inventory(name: str, task_vars: Mapping[str, Any]) -> Path:
-    """A folder of the operator's: a relative path starts at the inventory's own. ValueError where there's none."""
+    """A folder of the operator's: a relative path starts at the inventory's own. Raises NoPlace."""
     path = Path(name).expanduser()
     if path.is_absolute():
         return path
     inventory = task_vars.get("inventory_dir")
     if not inventory:
-        raise ValueError("{!r} is relative, and this inventory has no directory".format(name))
+        raise NoPlace("{!r} is relative, and this inventory has no directory".format(name))
     return Path(inventory) / path
 
 

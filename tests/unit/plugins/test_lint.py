@@ -6,7 +6,7 @@ import ipaddress
 import json
 
 import pytest
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import beside_inventory, management
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import NoPlace, beside_inventory, management
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.lint import Management, lint
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan_view import plan_data, plan_text
@@ -119,5 +119,5 @@ def test_sites_are_managed_at_their_addresses_not_at_names():
 
 def test_a_relative_folder_needs_an_inventory_with_one(tmp_path):
     assert beside_inventory("psk", {"inventory_dir": str(tmp_path)}) == tmp_path / "psk"
-    with pytest.raises(ValueError, match="'psk' is relative"):
+    with pytest.raises(NoPlace, match="'psk' is relative"):
         beside_inventory("psk", {})
