@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - tanuki.ipsec.attributes
   - tanuki.ipsec.attributes.info
   - tanuki.ipsec.daemon
+  - tanuki.ipsec.tunnels
 attributes:
   check_mode:
     support: full
@@ -33,43 +34,7 @@ attributes:
     platforms: linux
 options:
   tunnels:
-    description:
-      - What this host should have; the filter P(tanuki.ipsec.ipsec_tunnels#filter) takes it from the plan.
-    type: list
-    elements: dict
     required: true
-    suboptions:
-      name:
-        description: The index of the tunnel's policy in racoon2.conf.
-        type: str
-        required: true
-      local:
-        description: This end's outer address.
-        type: str
-        required: true
-      peer:
-        description: The other end's outer address.
-        type: str
-        required: true
-      networks:
-        description: The networks that it joins, pairs of C(local) and C(peer).
-        type: list
-        elements: dict
-        required: true
-      encryption:
-        description: The ciphers of which one is to be in use, for example V(aes256_cbc).
-        type: list
-        elements: str
-        required: true
-      integrity:
-        description: The integrity algorithms of which one is to be in use, for example V(hmac_sha2_256).
-        type: list
-        elements: str
-        default: []
-      initiates:
-        description: Whether this end brings it up, where O(bring_up) asks for it; one end of each tunnel does.
-        type: bool
-        default: true
   bring_up:
     description:
       - Ask the daemon for the tunnels that are down.
@@ -138,23 +103,14 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.daemon import CONTROL_SPEC, Daemon
-from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.verdict import expectation
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.options import expectations, tunnels_spec
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.watch import Watch, report
 from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.kernel.base import KernelError
 from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.kernel.open import open_kernel
 
-TUNNEL_SPEC = {
-    "name": {"type": "str", "required": True},
-    "local": {"type": "str", "required": True},
-    "peer": {"type": "str", "required": True},
-    "networks": {"type": "list", "elements": "dict", "required": True},
-    "encryption": {"type": "list", "elements": "str", "required": True},
-    "integrity": {"type": "list", "elements": "str", "default": []},
-    "initiates": {"type": "bool", "default": True},
-}
 ARGUMENT_SPEC = {
     **CONTROL_SPEC,
-    "tunnels": {"type": "list", "elements": "dict", "required": True, "options": TUNNEL_SPEC},
+    **tunnels_spec(required=True),
     "bring_up": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 30},
 }
@@ -166,7 +122,7 @@ def watch_of(module: AnsibleModule) -> Watch:
     return Watch(
         kernel=open_kernel(),
         daemon=Daemon(module.params["control"]),
-        expectations=tuple(expectation(tunnel) for tunnel in module.params["tunnels"]),
+        expectations=tuple(expectations(module)),
         initiators=frozenset(tunnel["name"] for tunnel in module.params["tunnels"] if tunnel["initiates"]),
         bring_up=module.params["bring_up"] and patient,
         timeout=module.params["timeout"] if patient else 0,

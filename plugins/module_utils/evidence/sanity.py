@@ -8,7 +8,7 @@ A check holds, fails, or couldn't be decided; the last is never taken for the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -259,7 +259,3 @@ def _out_device(around: Surroundings, way: Way) -> str:
     inner = around.inner(way.network)
     lookup = around.lookups.get((str(inner[1]), str(sample(way.far)))) if inner else None
     return lookup.route.device if lookup is not None and lookup.route is not None else ""
-
-
-def failures(checks: Sequence[Check]) -> list[Check]:
-    return [check for check in checks if check.state == FAILS]
