@@ -33,7 +33,7 @@ from .rim import Rim
 LOGGER = logging.getLogger("ike")
 
 _MAX_WAIT = 3600
-_IDLE_SECONDS = 0.05  # without an event: time to make key pairs for the next handshake
+_IDLE_SECONDS = 0.002  # without an event: time to make a key pair, while a peer makes its own
 
 
 class ConfigurationError(Exception):
