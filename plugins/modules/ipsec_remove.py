@@ -85,6 +85,7 @@ left:
   elements: str
 """
 
+import sys
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -132,6 +133,8 @@ def remove(module: AnsibleModule, kernel: Kernel) -> dict:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    if not sys.platform.startswith("linux"):
+        module.fail_json(msg="removal knows Linux with systemd only, this is {}".format(sys.platform))
     try:
         kernel = open_kernel()
         try:
