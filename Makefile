@@ -96,6 +96,17 @@ molecule: deps  ## Deploy, deploy again, verify, break and verify: on virtual ma
 molecule-down:  ## Stop what an interrupted molecule run left
 	python3 -m lab --directory $(MOLECULE)/lab down
 
+# ---- FreeBSD: PF_KEY on a real kernel, and the role on a Debian machine dressed as FreeBSD (docs/freebsd.md) ------------
+
+.PHONY: freebsd
+freebsd: deps  ## PF_KEY on Linux's kernel, and the FreeBSD role in a simulation; prints a table
+	@failed=0; table=(); \
+	row() { local name=$$1; shift; if "$$@"; then table+=("passed  $$name"); else table+=("FAILED  $$name"); failed=1; fi; }; \
+	export MOLECULE_EPHEMERAL_DIRECTORY=$(MOLECULE)/state ANSIBLE_HOME=$(BUILD)/ansible; \
+	row "PF_KEY, and our daemon on it against XFRM, on a real kernel (Linux)" tests/kernel/run -k "pfkey or daemons"; \
+	row "the role, both implementations, on a machine dressed as FreeBSD" molecule test -s freebsd_simulated; \
+	printf '%s\n' "" "$${table[@]}" "absent  the role on a real FreeBSD"; exit $$failed
+
 # ---- Benchmarks: each figure beside a peer's, measured in the same run ----------------------------------------------
 
 .PHONY: bench
