@@ -55,6 +55,7 @@ def test_every_negotiation_in_a_storm_ends_with_both_ends_in_step(tmp_path):
         Storm(pair, seed).last(60)
         calm(pair)
         assert agree(pair), seed
+        assert len(pair.tokyo.engine.sessions) == len(pair.osaka.engine.sessions) == 1, seed
 
 
 def test_rekeys_in_a_storm_end_with_both_ends_in_step(tmp_path):

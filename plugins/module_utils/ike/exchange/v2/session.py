@@ -35,7 +35,7 @@ _OLD_IKE_SA = 60.0  # seconds until we drop a replaced IKE SA that the peer does
 _CONFIRM = (
     5.0  # seconds until a responder sends on a replaced child's successor, unless the old one's delete comes first
 )
-_REDUNDANT = 30.0  # seconds until an IKE SA without children ends, where the peer has another with us
+_REDUNDANT = 60.0  # seconds between two looks whether an IKE SA without children is one too many
 _SOFT, _SOFT_JITTER = 0.8, 0.1  # of the lifetime, racoon2's: when an IKE SA is replaced
 _RETRY, _RETRY_JITTER = 5.0, 10.0  # seconds until a failed replacement is tried again
 
@@ -169,7 +169,6 @@ class Session:
         if message.notified(Notify.INITIAL_CONTACT) is not None:
             self.engine.initial_contact(self)
         self.engine.session_up(self)
-        self._timers.append(self.timers.at(self.now + _REDUNDANT, self._end_if_redundant))
         self._first = None
         waiting, self._waiting = self._waiting, []
         for tunnel in waiting:
@@ -180,6 +179,7 @@ class Session:
         self.since = self.now
         self._cancel_timers()
         self._schedule_expiry(self.suite.lifetime_seconds)
+        self._timers.append(self.timers.at(self.now + _REDUNDANT, self._end_if_redundant))
         self.liveness.start()
 
     # Children
@@ -518,9 +518,12 @@ class Session:
             self.ended("{} fell silent before IKE_AUTH".format(self.path.peer))
 
     def _end_if_redundant(self, now: float) -> None:
-        """Both ends began at once, and the other IKE SA's child has stayed."""
-        if self.state == ESTABLISHED and not self.children() and self.engine.has_another(self):
+        """Both ends had begun at once, and the other IKE SA's child has stayed."""
+        if not self.children() and self.engine.has_another(self):
             self.close("the peer has another IKE SA with us")
+        else:
+            self._timers = [timer for timer in self._timers if timer.pending]
+            self._timers.append(self.timers.at(now + _REDUNDANT, self._end_if_redundant))
 
     def _schedule_expiry(self, lifetime: int) -> None:
         if not lifetime:
