@@ -57,10 +57,13 @@ class Look:
         return None, (errors.strip().splitlines() or ["code {}".format(code)])[-1]
 
     def file(self, path: str) -> str | None:
-        """A file's text, or None, which isn't noted: many files of /proc are there or not."""
+        """A file's text, or None. That isn't noted where there's none: many files of /proc are there or not."""
         try:
             return Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            self.note(path, str(error))
             return None
 
     def setting(self, name: str) -> str | None:

@@ -161,8 +161,11 @@ def read_filter(look: Look) -> Filter | None:
     found: list[Filter | None] = []
     skipped: frozenset[str] = frozenset()
     for family, prefix in ((4, "ip"), (6, "ip6")):
+        noted = len(look.unseen)
         if (look.file("/proc/net/{}_tables_names".format(prefix)) or "").strip():
             found.append(_legacy(look, prefix, family))
+        elif len(look.unseen) > noted:  # it's there, and not for us
+            found.append(None)
         if nftables:
             code, output, _errors = look.run([prefix + "tables-nft-save"])
             found += [read_iptables(output, family)] if code == 0 else []

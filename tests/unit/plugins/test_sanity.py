@@ -16,6 +16,7 @@ from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.network impo
     Route,
     Surroundings,
     read_addresses,
+    read_filter,
     read_links,
     read_routes,
     sample,
@@ -242,6 +243,18 @@ def test_the_survey_asks_for_each_way_once():
     assert "ip -j route get 192.168.20.254 from 192.168.10.1" in asked
     assert "ip -j route get 210.22.22.22 from 210.11.11.11" in asked
     assert len(asked) == len(set(asked))
+
+
+def test_a_filter_that_one_may_not_read_is_not_taken_for_none(monkeypatch):
+    def read_text(path, encoding):
+        if path.name == "ip_tables_names":
+            raise PermissionError(13, "Permission denied", str(path))
+        raise FileNotFoundError(2, "No such file", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_text", read_text)
+    look = Look(lambda words: (0, '{"nftables": []}' if words[0] == "nft" else "", ""))
+    assert read_filter(look) is None
+    assert "Permission denied" in look.unseen[0]
 
 
 def test_a_sample_of_a_network():
