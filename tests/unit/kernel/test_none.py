@@ -109,6 +109,14 @@ def test_injected_events_make_the_descriptor_readable(kernel):
     assert kernel.query_sa(OUTBOUND.id) is None
 
 
+def test_an_event_that_came_before_anybody_waited_is_seen(kernel):
+    acquire = Acquire(SELECTOR, SELECTOR, TOKYO, OSAKA, ESP)
+    kernel.inject(acquire)
+    assert select.select([kernel], [], [], 0)[0] == [kernel]
+    assert kernel.read_events() == [acquire]
+    kernel.close()
+
+
 def test_flushes(kernel):
     kernel.add_sa(OUTBOUND)
     kernel.add_policy(Policy(SELECTOR, OUT))

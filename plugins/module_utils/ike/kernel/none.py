@@ -56,7 +56,7 @@ class NoneKernel(Kernel):
         self._indexes = 0
         self._failures: dict[str, list[int]] = {}
         self._events: deque[Event] = deque()
-        self._reader, self._writer = os.pipe()
+        self._pipe: tuple[int, int] | None = None  # made when somebody waits for events
 
     # What tests steer
 
@@ -73,8 +73,8 @@ class NoneKernel(Kernel):
         if getattr(event, "hard", False):
             self._forget(event.id)
         self._events.append(event)
-        if len(self._events) == 1:
-            os.write(self._writer, b"!")
+        if len(self._events) == 1 and self._pipe is not None:
+            os.write(self._pipe[1], b"!")
 
     # The SAD
 
@@ -148,13 +148,17 @@ class NoneKernel(Kernel):
     # Events and sockets
 
     def fileno(self) -> int:
-        return self._reader
+        if self._pipe is None:
+            self._pipe = os.pipe()
+            if self._events:
+                os.write(self._pipe[1], b"!")
+        return self._pipe[0]
 
     def read_events(self) -> list[Event]:
         events = list(self._events)
         self._events.clear()
-        if events:
-            os.read(self._reader, 1)
+        if events and self._pipe is not None:
+            os.read(self._pipe[0], 1)
         return events
 
     def bypass(self, socket: sockets.socket) -> None:
@@ -164,8 +168,9 @@ class NoneKernel(Kernel):
         self._begin("encapsulate_udp", socket.fileno())
 
     def close(self) -> None:
-        os.close(self._reader)
-        os.close(self._writer)
+        for descriptor in self._pipe or ():
+            os.close(descriptor)
+        self._pipe = None
 
     # Bookkeeping
 
