@@ -464,7 +464,6 @@ def test_behind_nat_both_ends_float_and_encapsulate(tmp_path):
     pair = world(tmp_path)
     pair.nat["tokyo"] = ipaddress.ip_address("203.0.113.7")
 
-
     changed = world(tmp_path, osaka={"peers": (Endpoint(ipaddress.ip_address("203.0.113.7")),)})
     pair.osaka = changed.osaka
     bring_up(pair)
