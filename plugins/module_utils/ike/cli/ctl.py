@@ -25,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape = status.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="for programs")
     shape.add_argument("--prometheus", action="store_true", help="as metrics")
-    for name, summary in (("up", "establish"), ("rekey", "make fresh SAs for"), ("down", "take down")):
+    for name, summary in (
+        ("up", "establish"),
+        ("rekey", "make fresh SAs for"),
+        ("reauth", "authenticate anew, as after a key's rotation, and make fresh SAs for"),
+        ("down", "take down"),
+    ):
         action = actions.add_parser(name, help="{} a tunnel".format(summary))
         action.add_argument("name", metavar="NAME", help="index of a selector or a policy")
         if name != "down":

@@ -215,6 +215,7 @@ class Daemon:
             "status": self._status,
             "up": self._up,
             "rekey": self._rekey,
+            "reauth": self._reauthenticate,
             "down": self._down,
             "reload": self._reload_request,
             "debug": self._debug,
@@ -234,6 +235,9 @@ class Daemon:
 
     async def _rekey(self, request: dict) -> dict:
         return await self._wait_for(self._engine.rekey, request)
+
+    async def _reauthenticate(self, request: dict) -> dict:
+        return await self._wait_for(self._engine.reauthenticate, request)
 
     async def _wait_for(self, start: Any, request: dict) -> dict:
         """Start something for each tunnel of a name, and wait until the last one is up or one has failed."""

@@ -120,6 +120,17 @@ class Engine:
             self.tunnels.begin(state, watcher)
         return len(states)
 
+    def reauthenticate(self, name: str, now: float, watcher: Watcher) -> int:
+        """Authenticate anew with the peers of a name's tunnels, and make fresh children there. How many there are.
+
+        Make before break: where it fails, a rotated key that differs for one, what is up stays up.
+        """
+        self.host.now = now
+        states = self.tunnels.named(name)
+        for state in states:
+            self.tunnels.begin(state, watcher, anew=True)
+        return len(states)
+
     def adopt(self, found: Iterable[SaState], now: float) -> None:
         """Take over the SAs that an earlier run left in the kernel: their tunnels are made anew at once."""
         self.host.now = now
@@ -296,12 +307,13 @@ class Engine:
 
     # What tunnels ask for
 
-    def negotiate(self, state: TunnelState) -> None:
-        """Make a child for a tunnel, on the youngest IKE SA with its peer or on a new one."""
+    def negotiate(self, state: TunnelState, anew: bool = False) -> None:
+        """Make a child for a tunnel, on the youngest IKE SA with its peer; without one, or ``anew``, on a new one."""
         try:
             remote = self._peers.of(state.tunnel)
-            session = self._youngest(remote)
-            path = session.path if session else self._peers.path(state.tunnel, remote)
+            youngest = self._youngest(remote)
+            path = youngest.path if youngest else self._peers.path(state.tunnel, remote)
+            session = self._beginning(remote) if anew else youngest
         except LocalError as error:
             self.host.warning("{}: {}".format(state.tunnel.name, error))
             self.tunnels.failed(state, str(error))
@@ -365,6 +377,10 @@ class Engine:
             and (child is None or one.owns(child))
         ]
         return max(sessions, key=lambda one: (one.state == ESTABLISHED, one.since), default=None)
+
+    def _beginning(self, remote: Remote) -> Session | None:
+        """An IKE SA that we have just begun with this remote."""
+        return next((one for one in self._sessions.of(remote) if one.initiator and one.state == CONNECTING), None)
 
     def _open(self, remote: Remote, path: Path, *tunnels: Tunnel) -> None:
         """Begin an IKE SA, and then children for these tunnels."""

@@ -110,15 +110,15 @@ class Tunnels:
 
     # Beginnings
 
-    def begin(self, state: TunnelState, watcher: Watcher | None = None) -> None:
-        """Negotiate a child, unless that is under way."""
+    def begin(self, state: TunnelState, watcher: Watcher | None = None, anew: bool = False) -> None:
+        """Negotiate a child, unless that is under way; ``anew``: on an IKE SA that authenticates anew."""
         if watcher is not None:
             state.watchers.append(watcher)
         if state.connecting:
             return
         _cancel(state)
         state.connecting = True
-        self._engine.negotiate(state)
+        self._engine.negotiate(state, anew)
 
     def adopt(self, state: TunnelState, leftovers: tuple[SaId, ...]) -> None:
         """Replace what an earlier run left: it goes as soon as a new child is up."""
