@@ -13,38 +13,19 @@ from .attributes import Attribute, attribute_number, decode_attributes, encode_a
 from .chain import RawPayload, build, walk
 from .cursor import Cursor, WireError
 from .header import HEADER_SIZE, VERSION_1, Header
+from .items import NEXT_PROPOSAL, NEXT_TRANSFORM, decode_items, encode_items
 from .v1_numbers import DOI_IPSEC, SITUATION_IDENTITY_ONLY, Exchange, Flag, Payload
 
 _MAX_PROPOSALS = 32
 _MAX_TRANSFORMS = 256
-_NEXT_PROPOSAL = 2
-_NEXT_TRANSFORM = 3
-_LAST = 0
-
-_ITEM = struct.Struct(">BBH")
 
 
-def _items(cursor: Cursor, kind: int, limit: int, what: str) -> list[Cursor]:
-    """The members of a proposal or transform list: each begins with next, reserved, length."""
-    items: list[Cursor] = []
-    following = kind
-    while following == kind:
-        if len(items) == limit:
-            raise WireError("more than {} {}s".format(limit, what))
-        following = cursor.u8()
-        cursor.u8()
-        length = cursor.u16()
-        if length < _ITEM.size:
-            raise WireError("a {} claims {} bytes".format(what, length))
-        items.append(cursor.sub(length - _ITEM.size))
-    if following != _LAST:
-        raise WireError("a {} is followed by payload {}".format(what, following))
+def _some_items(cursor: Cursor, kind: int, limit: int) -> list[Cursor]:
+    """The members of a list that can't be empty."""
+    items = decode_items(cursor, kind, limit)
+    if not items:
+        raise WireError("an empty list of proposals or transforms")
     return items
-
-
-def _encode_items(bodies: list[bytes], kind: int) -> bytes:
-    following = [kind] * (len(bodies) - 1) + [_LAST]
-    return b"".join(_ITEM.pack(after, 0, _ITEM.size + len(body)) + body for body, after in zip(bodies, following))
 
 
 @dataclass(frozen=True)
@@ -89,7 +70,7 @@ class Proposal:
         spi_size = cursor.u8()
         count = cursor.u8()
         spi = cursor.take(spi_size)
-        items = _items(cursor, _NEXT_TRANSFORM, _MAX_TRANSFORMS, "transform")
+        items = _some_items(cursor, NEXT_TRANSFORM, _MAX_TRANSFORMS)
         cursor.done()
         if len(items) != count:
             raise WireError("a proposal claims {} transforms and has {}".format(count, len(items)))
@@ -97,7 +78,7 @@ class Proposal:
 
     def encode(self) -> bytes:
         head = struct.pack(">BBBB", self.number, self.protocol, len(self.spi), len(self.transforms)) + self.spi
-        return head + _encode_items([transform.encode() for transform in self.transforms], _NEXT_TRANSFORM)
+        return head + encode_items([transform.encode() for transform in self.transforms], NEXT_TRANSFORM)
 
 
 @dataclass(frozen=True)
@@ -116,13 +97,13 @@ class SaPayload:
         situation = cursor.u32()
         if situation != SITUATION_IDENTITY_ONLY:
             raise WireError("an SA payload of situation {}".format(situation))
-        items = _items(cursor, _NEXT_PROPOSAL, _MAX_PROPOSALS, "proposal")
+        items = _some_items(cursor, NEXT_PROPOSAL, _MAX_PROPOSALS)
         cursor.done()
         return cls(tuple(Proposal.decode(item) for item in items))
 
     def encode(self) -> bytes:
         head = struct.pack(">II", DOI_IPSEC, SITUATION_IDENTITY_ONLY)
-        return head + _encode_items([proposal.encode() for proposal in self.proposals], _NEXT_PROPOSAL)
+        return head + encode_items([proposal.encode() for proposal in self.proposals], NEXT_PROPOSAL)
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,13 @@ from .attributes import Attribute, attribute_number, decode_attributes, encode_a
 from .chain import RawPayload, build, walk
 from .cursor import Cursor, WireError
 from .header import HEADER_SIZE, VERSION_2, Header
+from .items import NEXT_PROPOSAL, NEXT_TRANSFORM, decode_items, encode_items
 from .v2_numbers import KEY_LENGTH, LAST_ERROR_NOTIFY, Payload, TsType
 
 _MAX_PROPOSALS = 32
 _MAX_TRANSFORMS = 255
 _MAX_SELECTORS = 255
-_NEXT_PROPOSAL = 2
-_NEXT_TRANSFORM = 3
-_LAST = 0
 
-_ITEM = struct.Struct(">BBH")
 _PROPOSAL = struct.Struct(">BBBB")
 _TRANSFORM = struct.Struct(">BBH")
 _SELECTOR = struct.Struct(">BBHHH")
@@ -30,36 +27,6 @@ _FRAGMENT = struct.Struct(">HH")
 
 KNOWN_PAYLOADS = frozenset(Payload)
 _SEALED = frozenset({Payload.SK, Payload.SKF})
-
-
-def _item(cursor: Cursor, kind: int) -> tuple[bool, Cursor]:
-    """The next member of a list of proposals or transforms, and whether one more follows."""
-    following = cursor.u8()
-    cursor.u8()
-    length = cursor.u16()
-    if following not in (_LAST, kind):
-        raise WireError("a list's member is followed by {}".format(following))
-    if length < _ITEM.size:
-        raise WireError("a list's member claims {} bytes".format(length))
-    return following == kind, cursor.sub(length - _ITEM.size)
-
-
-def _items(cursor: Cursor, kind: int, limit: int) -> list[Cursor]:
-    """The members of a list of proposals or transforms, which fill the cursor."""
-    items: list[Cursor] = []
-    more = len(cursor) > 0
-    while more:
-        if len(items) == limit:
-            raise WireError("more than {} members in a list".format(limit))
-        more, item = _item(cursor, kind)
-        items.append(item)
-    cursor.done()
-    return items
-
-
-def _encode_items(bodies: list[bytes], kind: int) -> bytes:
-    following = [kind] * (len(bodies) - 1) + [_LAST]
-    return b"".join(_ITEM.pack(after, 0, _ITEM.size + len(body)) + body for body, after in zip(bodies, following))
 
 
 @dataclass(frozen=True)
@@ -105,14 +72,14 @@ class Proposal:
         spi_size = cursor.u8()
         count = cursor.u8()
         spi = cursor.take(spi_size)
-        items = _items(cursor, _NEXT_TRANSFORM, _MAX_TRANSFORMS)
+        items = decode_items(cursor, NEXT_TRANSFORM, _MAX_TRANSFORMS)
         if len(items) != count:
             raise WireError("a proposal claims {} transforms and has {}".format(count, len(items)))
         return cls(number, protocol, spi, tuple(Transform.decode(item) for item in items))
 
     def encode(self) -> bytes:
         head = _PROPOSAL.pack(self.number, self.protocol, len(self.spi), len(self.transforms)) + self.spi
-        return head + _encode_items([transform.encode() for transform in self.transforms], _NEXT_TRANSFORM)
+        return head + encode_items([transform.encode() for transform in self.transforms], NEXT_TRANSFORM)
 
     def of(self, kind: int) -> list[Transform]:
         """The transforms of one type, in the sender's order."""
@@ -128,11 +95,11 @@ class SaPayload:
 
     @classmethod
     def decode(cls, body: bytes) -> SaPayload:
-        items = _items(Cursor(body), _NEXT_PROPOSAL, _MAX_PROPOSALS)
+        items = decode_items(Cursor(body), NEXT_PROPOSAL, _MAX_PROPOSALS)
         return cls(tuple(Proposal.decode(item) for item in items))
 
     def encode(self) -> bytes:
-        return _encode_items([proposal.encode() for proposal in self.proposals], _NEXT_PROPOSAL)
+        return encode_items([proposal.encode() for proposal in self.proposals], NEXT_PROPOSAL)
 
 
 @dataclass(frozen=True)
