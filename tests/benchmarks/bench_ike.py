@@ -50,6 +50,23 @@ SUITES = (
         "3des-sha1-modp2048",
         "3des-sha1",
     ),
+    Suite(
+        "IKEv2 aes256/sha256/modp2048",
+        2,
+        "kmp_enc_alg { aes256_cbc; }; kmp_hash_alg { hmac_sha2_256; }; kmp_prf_alg { hmac_sha2_256; }; "
+        "kmp_dh_group { modp2048; };",
+        "esp_enc_alg { aes256_cbc; }; esp_auth_alg { hmac_sha2_256; };",
+        "aes256-sha256-modp2048",
+        "aes256-sha256",
+    ),
+    Suite(
+        "IKEv2 aes128gcm/x25519",
+        2,
+        "kmp_enc_alg { aes128_gcm; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { curve25519; };",
+        "esp_enc_alg { aes128_gcm; };",
+        "aes128gcm16-prfsha256-x25519",
+        "aes128gcm16",
+    ),
 )
 
 
@@ -58,9 +75,9 @@ def _remote(name: str, local: object, peer: object, psk: Path, suite: Suite) -> 
 remote {name} {{
   acceptable_kmp {{ ikev{version}; }};
   ikev{version} {{ my_id ipaddr {local}; peers_id ipaddr {peer}; peers_ipaddr {peer} port 500; {phase1}
-    kmp_auth_method {{ psk; }}; pre_shared_key "{psk}"; nat_traversal {nat}; }};
+    kmp_auth_method {{ psk; }}; pre_shared_key "{psk}"; nat_traversal on; }};
 }};
-""".format(name=name, local=local, peer=peer, psk=psk, phase1=suite.phase1, version=suite.version, nat="on")
+""".format(name=name, local=local, peer=peer, psk=psk, phase1=suite.phase1, version=suite.version)
 
 
 def _tunnel(name: str, local: object, peer: object, near: object, far: object) -> str:
