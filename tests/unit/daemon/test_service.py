@@ -187,7 +187,7 @@ def test_garbage_is_dropped_counted_and_logged_once(ends):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rude:
         for _ in range(50):
             rude.sendto(b"garbage", (tokyo.address, PORT))
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while tokyo.status()["counters"].get("dropped", 0) < 50 and time.monotonic() < end:
         time.sleep(0.05)
     assert tokyo.status()["counters"]["dropped"] == 50
