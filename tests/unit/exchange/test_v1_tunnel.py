@@ -354,6 +354,23 @@ def test_the_isakmp_sa_is_renewed_before_it_ends(tmp_path):
     assert 1 <= len([one for one in pair.tokyo.engine.sessions if one.state == "established"]) <= 2
 
 
+def test_an_isakmp_sa_that_the_peer_has_forgotten_goes_once_a_younger_one_is_there(tmp_path):
+    """A restarted peer comes back without INITIAL-CONTACT: what it doesn't know any more would only mislead us."""
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(100)
+    found = pair.tokyo.kernel.list_sas()
+    reborn = world(tmp_path)
+    reborn.tokyo.kernel._states.update({state.id: state for state in found})
+    reborn.tokyo.engine.adopt(found, pair.now)
+    pair.tokyo = reborn.tokyo
+    pair.run(5)
+    assert len(pair.osaka.engine.sessions) == 2
+    pair.run(20)
+    assert len(pair.osaka.engine.sessions) == len(pair.tokyo.engine.sessions) == 1
+    assert pair.established()
+
+
 def test_leftovers_of_an_earlier_run_are_replaced(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)

@@ -233,6 +233,9 @@ class Engine:
         """Whether another session with this peer has children."""
         return any(one.children() for one in self._sessions.of(session.remote) if one is not session)
 
+    def established_with(self, remote: Remote) -> list[Session]:
+        return [one for one in self._sessions.of(remote) if one.state == ESTABLISHED]
+
     def session_made(self, session: Session) -> None:
         """An IKE SA that replaces another: established from its beginning."""
         self._sessions.add(session, half_open=False)

@@ -22,6 +22,7 @@ from ..child import ChildSa
 from ..errors import PeerError
 from ..host import Host
 from ..path import Path
+from ..tunnels import OVERLAP
 from . import aggressive_mode, fragments, informational, main_mode, quick_mode, rules, vendor
 from .liveness import Liveness
 from .runner import Exchange
@@ -43,6 +44,7 @@ _MAX_COMPLAINTS = 100  # lines about messages that were dropped
 _MAX_FAILURES = 3  # quick modes in a row
 _SOFT = 0.85  # of the lifetime: when the initiator makes the next ISAKMP SA
 _SOFT_JITTER = 0.05
+_AT_ONCE = 30.0  # ISAKMP SAs that are not further apart, in seconds, were begun by both ends
 
 
 class Session:
@@ -156,6 +158,7 @@ class Session:
         self.liveness.start()
         waiting, self._waiting = self._waiting, []
         self.engine.session_up(self)
+        self._replace_older()
         for tunnel in waiting:
             self._start_quick_mode(tunnel)
 
@@ -466,6 +469,12 @@ class Session:
             self.host.warning(text)
         else:
             self.host.complain(self.path.peer, text)
+
+    def _replace_older(self) -> None:
+        """Close what this ISAKMP SA renews, for the peer may have forgotten it. Of two at once both may stay."""
+        for other in self.engine.established_with(self.remote):
+            if other is not self and self.now - other.since > _AT_ONCE:
+                self.timers.at(self.now + OVERLAP, lambda now, other=other: other.close("a younger one is there"))
 
     def _close(self, reason: str) -> None:
         if self.state == CLOSED:
