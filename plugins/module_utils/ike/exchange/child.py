@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config.settings import Tunnel
-from ..policy.sa import AH, ESP, Address, SaId
+from ..policy.sa import AH, ESP, Address, Lifetime, SaId
 
 UP = "up"
 REKEYED = "rekeyed"  # a younger one carries the traffic; this one still receives
 PROTOCOLS = {"esp": ESP, "ah": AH}
+
+_SOFT_JITTER = 0.05
+_RESPONDER_LATER = 0.05  # so that both ends seldom begin at once
 
 
 @dataclass
@@ -51,6 +54,19 @@ class ChildSa:
     @property
     def outbound(self) -> SaId:
         return SaId(self.peer, PROTOCOLS[self.protocol], self.spi_out)
+
+    def lifetime(self, soft: float, jitter: int) -> Lifetime:
+        """The kernel's limits: soft ones at this share of the hard ones, later for the end that didn't initiate.
+
+        ``jitter`` is a random byte.
+        """
+        share = soft + (0 if self.initiated else _RESPONDER_LATER) + _SOFT_JITTER * jitter / 256
+        return Lifetime(
+            soft_seconds=int(self.lifetime_seconds * share),
+            hard_seconds=self.lifetime_seconds,
+            soft_bytes=int(self.lifetime_bytes * share),
+            hard_bytes=self.lifetime_bytes,
+        )
 
     def __str__(self) -> str:
         return "{} {} in {:#010x} out {:#010x}".format(

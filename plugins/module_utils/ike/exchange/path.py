@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..policy.sa import Address
+from ..policy.sa import Address, Encapsulation
 
 IKE_PORT = 500
 NAT_PORT = 4500  # RFC 3947 4, RFC 7296 2.23
@@ -25,6 +25,12 @@ class Path:
     def floated(self) -> Path:
         """The same hosts on port 4500."""
         return replace(self, local_port=NAT_PORT, peer_port=NAT_PORT)
+
+    def encapsulation(self, inbound: bool) -> Encapsulation:
+        """The UDP header of ESP on this path, from sender to receiver (RFC 3948)."""
+        if inbound:
+            return Encapsulation(self.peer_port, self.local_port)
+        return Encapsulation(self.local_port, self.peer_port)
 
     def __str__(self) -> str:
         return "{}[{}]-{}[{}]".format(self.local, self.local_port, self.peer, self.peer_port)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config.settings import Tunnel
 from ...crypto.groups import KeyExchangeError, KeyPair
-from ...policy.sa import Encapsulation, Lifetime, SaId, SecurityAssociation, TrafficSelector
+from ...policy.sa import SaId, SecurityAssociation, TrafficSelector
 from ...policy.v1_proposals import (
     NoProposalChosen,
     Phase2Suite,
@@ -68,8 +68,6 @@ Exchange = Generator[Any, Any, None]
 
 _REPLAY_WINDOW = 64
 _SOFT = 0.85  # of the hard lifetime: when the initiator of an SA makes the next one
-_SOFT_JITTER = 0.05
-_RESPONDER_LATER = 0.05  # so that both ends seldom begin at once
 
 
 @dataclass(frozen=True)
@@ -385,29 +383,12 @@ def _association(
         integrity=child.integrity,
         integrity_key=keymat[cipher_size:],
         reqid=child.tunnel.reqid,
-        lifetime=_lifetime(session, child),
+        lifetime=child.lifetime(_SOFT, session.random(1)[0]),
         selector=(selector.reversed() if inbound else selector) if suite.mode == "transport" else None,
         replay_window=_REPLAY_WINDOW,
-        encapsulation=_udp_ports(session, inbound) if suite.udp else None,
+        encapsulation=session.path.encapsulation(inbound) if suite.udp else None,
     )
 
 
 def _security_protocol(suite: Phase2Suite) -> int:
     return Protocol.V1_ESP if suite.protocol == "esp" else Protocol.V1_AH
-
-
-def _lifetime(session: Session, child: ChildSa) -> Lifetime:
-    """Hard limits as negotiated; the soft ones some time before, later for the end that didn't initiate."""
-    share = _SOFT + (0 if child.initiated else _RESPONDER_LATER) + _SOFT_JITTER * session.random(1)[0] / 256
-    return Lifetime(
-        soft_seconds=int(child.lifetime_seconds * share),
-        hard_seconds=child.lifetime_seconds,
-        soft_bytes=int(child.lifetime_bytes * share),
-        hard_bytes=child.lifetime_bytes,
-    )
-
-
-def _udp_ports(session: Session, inbound: bool) -> Encapsulation:
-    path = session.path
-    ports = (path.peer_port, path.local_port) if inbound else (path.local_port, path.peer_port)
-    return Encapsulation(*ports)

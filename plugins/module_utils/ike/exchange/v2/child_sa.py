@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ...config.settings import Tunnel
 from ...policy import v2_proposals as proposals
 from ...policy import v2_selectors as selectors
-from ...policy.sa import TRANSPORT, Encapsulation, Lifetime, SaId, SecurityAssociation
+from ...policy.sa import TRANSPORT, SaId, SecurityAssociation
 from ...policy.v2_proposals import ChildSuite, NoProposalChosen, Offer
 from ...wire.v2 import Message, Notification, SaPayload, Selector, TsInitiator, TsResponder
 from ...wire.v2_numbers import Notify, notify_name
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _REPLAY_WINDOW = 64
 _SOFT = 0.8  # of the hard lifetime, racoon2's: when the initiator of an SA makes the next one
-_SOFT_JITTER = 0.05
-_RESPONDER_LATER = 0.05  # so that both ends seldom begin at once
 _SPI_SIZE = 4
 _LEAST_SPI = 256  # RFC 4303 2.1
 
@@ -253,29 +251,12 @@ def _association(
         integrity=child.integrity,
         integrity_key=keymat[encryption:],
         reqid=child.tunnel.reqid,
-        lifetime=_lifetime(session, child),
+        lifetime=child.lifetime(_SOFT, session.random(1)[0]),
         selector=(traffic.reversed() if inbound else traffic) if child.tunnel.mode == TRANSPORT else None,
         replay_window=_REPLAY_WINDOW,
         esn=suite.esn,
-        encapsulation=_udp_ports(session, inbound) if session.behind_nat else None,
+        encapsulation=session.path.encapsulation(inbound) if session.behind_nat else None,
     )
-
-
-def _lifetime(session: Session, child: ChildSa) -> Lifetime:
-    """Limits are each end's own in IKEv2 (RFC 7296 2.8). The end that didn't initiate renews later."""
-    share = _SOFT + (0 if child.initiated else _RESPONDER_LATER) + _SOFT_JITTER * session.random(1)[0] / 256
-    return Lifetime(
-        soft_seconds=int(child.lifetime_seconds * share),
-        hard_seconds=child.lifetime_seconds,
-        soft_bytes=int(child.lifetime_bytes * share),
-        hard_bytes=child.lifetime_bytes,
-    )
-
-
-def _udp_ports(session: Session, inbound: bool) -> Encapsulation:
-    path = session.path
-    ports = (path.peer_port, path.local_port) if inbound else (path.local_port, path.peer_port)
-    return Encapsulation(*ports)
 
 
 # Installing: either end receives on the new SA before it tells the other that it may send on it
