@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two daemons of ours, one on PF_KEY and one on XFRM, and the packets that their tunnel carries.
+"""Two daemons of ours, one on PF_KEY and one on XFRM or both on PF_KEY, and the packets that their tunnel carries.
 
-tokyo has ``--kernel pfkey``, osaka ``--kernel xfrm``: what a FreeBSD gateway and a Linux one are to each other.
+Usually tokyo has ``--kernel pfkey``, osaka ``--kernel xfrm``: what a FreeBSD gateway and a Linux one are to each other.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 from ike.cli.ctl import ask
 from ike.config.build import LocalEnd, PeerEnd, Profile, site_configuration
 from ike.config.grammar import TANUKI
+from ike.config.psk import NEXT, PREVIOUS
 from ike.config.render import render
 from ike.kernel.pfkey import PfkeyKernel
 from tests.kernel.test_traffic import Wire
@@ -30,28 +31,46 @@ pytestmark = pytest.mark.usefixtures("no_module_loading")
 
 CHECKOUT = Path(__file__).parents[2]
 SECONDS = 60.0
+MIXED = ("pfkey", "xfrm")
 ESP_PACKET, IKE_PACKET = (4, 50, 0), (4, 17, 500)
 
 SUITES = {
     "3des-sha1": Profile(1, ("3des_cbc",), ("sha1",), ("modp2048",), ("3des_cbc",), ("hmac_sha1",)),
     "aes128-sha1": Profile(1, ("aes128_cbc",), ("sha1",), ("modp2048",), ("aes128_cbc",), ("hmac_sha1",)),
+    "modern": Profile(
+        2, ("aes128_cbc",), ("hmac_sha2_256",), ("curve25519",), ("aes128_cbc",), ("hmac_sha1",), ("hmac_sha2_256",)
+    ),
 }
 
 
 class Daemon:
-    """One daemon at its site."""
+    """One daemon at its site. ``configure`` writes its configuration, from site, profile and directory."""
 
-    def __init__(self, site, kernel: str, profile: Profile, directory: Path) -> None:
-        self.site, self.kernel = site, kernel
+    def __init__(self, site, kernel: str, profile: Profile, directory: Path, configure=None) -> None:
+        self.site, self.kernel, self.configure = site, kernel, configure or _configuration
         self.directory = directory / site.name
         self.directory.mkdir()
-        key = self.directory / "peer.psk"
-        key.write_bytes(b"a key that both ends have")
-        key.chmod(0o600)
+        self.have_keys(OLD)
         self.file = self.directory / "racoon2.conf"
-        self.file.write_text(_configuration(site, profile, self.directory))
+        self.take(profile)
         self.control = str(self.directory / "control.sock")
         self.log = self.directory / "log"
+
+    def have_keys(self, current: bytes, upcoming: bytes | None = None, previous: bytes | None = None) -> None:
+        """What the peer may prove beside the current key is written first and removed last."""
+        path = self.directory / "peer.psk"
+        beside = {path.with_name(path.name + NEXT): upcoming, path.with_name(path.name + PREVIOUS): previous}
+        for name, key in {**beside, path: current}.items():
+            if key is not None:
+                temporary = self.directory / "new"
+                temporary.write_bytes(key)
+                temporary.chmod(0o600)
+                temporary.replace(name)
+        for name in [name for name, key in beside.items() if key is None]:
+            name.unlink(missing_ok=True)
+
+    def take(self, profile: Profile) -> None:
+        self.file.write_text(self.configure(self.site, profile, self.directory))
 
     def start(self) -> None:
         command = ["ip", "netns", "exec", self.site.name, sys.executable, "-m", "ike", "iked", "-F", "-D", "1"]
@@ -78,6 +97,9 @@ class Daemon:
         (tunnel,) = self.ask("status")["status"]["tunnels"]
         return tunnel["child_sas"]
 
+    def ike_sas(self) -> set[str]:
+        return {sa["id"] for sa in self.ask("status")["status"]["ike_sas"] if sa["state"] == "established"}
+
 
 def _configuration(site, profile: Profile, directory: Path) -> str:
     address, peer = ipaddress.ip_address(site.address), ipaddress.ip_address(site.peer)
@@ -101,11 +123,11 @@ def mature(site) -> list:
 
 @pytest.fixture()
 def joined(gateways, tmp_path):
-    """A function that starts both daemons with a profile; they and the wire end with the test."""
+    """A function that starts both daemons with a profile, each on its kernel; they and the wire end with the test."""
     with contextlib.ExitStack() as cleanup:
 
-        def join(profile: Profile):
-            daemons = [Daemon(site, kernel, profile, tmp_path) for site, kernel in zip(gateways, ("pfkey", "xfrm"))]
+        def join(profile: Profile, kernels: tuple[str, str] = MIXED):
+            daemons = [Daemon(site, kernel, profile, tmp_path) for site, kernel in zip(gateways, kernels)]
             for daemon in daemons:
                 daemon.start()
                 cleanup.callback(daemon.stop)
@@ -117,11 +139,13 @@ def joined(gateways, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suite", "initiator"), [("3des-sha1", 0), ("aes128-sha1", 1)], ids=["pfkey-begins", "xfrm-begins"]
+    ("suite", "kernels", "initiator"),
+    [("3des-sha1", MIXED, 0), ("aes128-sha1", MIXED, 1), ("aes128-sha1", ("pfkey", "pfkey"), 0)],
+    ids=["pfkey-begins", "xfrm-begins", "pfkey-at-both-ends"],
 )
-def test_a_packet_opens_the_tunnel_which_is_rekeyed_and_closed(gateways, joined, suite, initiator):
+def test_a_packet_opens_the_tunnel_which_is_rekeyed_and_closed(gateways, joined, suite, kernels, initiator):
     """Acquire, traffic, rekey at both ends without a lost ping, down: and what both kernels have at each point."""
-    *daemons, wire = joined(SUITES[suite])
+    *daemons, wire = joined(SUITES[suite], kernels)
     first, second = daemons[initiator], daemons[1 - initiator]
     until(lambda: first.site.ping(first.site.far, count=1), first.log.read_text)
     assert wire.seen() == {ESP_PACKET, IKE_PACKET}
@@ -139,19 +163,71 @@ def _both_kernels_agree(daemons, suite: str) -> None:
     (tokyo, osaka) = ({state.spi: state for state in mature(daemon.site)} for daemon in daemons)
     assert len(tokyo) == 2 and set(tokyo) == set(osaka)
     assert {state.encryption for state in tokyo.values()} == {"3des_cbc" if suite.startswith("3des") else "aes_cbc"}
-    assert {state.reqid in PfkeyKernel.reqids for state in tokyo.values()} == {True}
-    assert {state.reqid in PfkeyKernel.reqids for state in osaka.values()} == {False}
-    assert {state.replay_window for state in tokyo.values()} == {32}
+    for daemon, states in zip(daemons, (tokyo, osaka)):
+        on_pfkey = daemon.kernel == "pfkey"
+        assert {state.reqid in PfkeyKernel.reqids for state in states.values()} == {on_pfkey}
+        # The kernels' own word on the window of 128 packets that was asked for: PF_KEY has 32 at most.
+        assert {state.replay_window for state in states.values()} == {32 if on_pfkey else 128}
 
 
 def _rekeyed_without_a_lost_ping(daemon: Daemon) -> None:
     before = {child["spi_in"] for child in daemon.children()}
-    command = ["ip", "netns", "exec", daemon.site.name, "ping", "-q", "-i", "0.05", "-c", "40", "-W", "2"]
-    pings = subprocess.Popen([*command, daemon.site.far], stdout=subprocess.PIPE, text=True)
-    daemon.ask("rekey", name="peer")
+    with no_ping_lost(daemon.site, 40):
+        daemon.ask("rekey", name="peer")
+    until(lambda: daemon.children() and not before & {child["spi_in"] for child in daemon.children()})
+
+
+@contextlib.contextmanager
+def no_ping_lost(site, count: int):
+    """Pings through the tunnel, twenty a second, while the body runs and until the last one."""
+    command = ["ip", "netns", "exec", site.name, "ping", "-q", "-i", "0.05", "-c", str(count), "-W", "2", site.far]
+    pings = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    yield
     output, _error = pings.communicate(timeout=SECONDS)
     assert " 0% packet loss" in output, output
-    until(lambda: daemon.children() and not before & {child["spi_in"] for child in daemon.children()})
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["pfkey-first", "xfrm-first"])
+def test_a_tunnel_moves_from_ikev1_to_ikev2_without_a_lost_ping(joined, first):
+    """Both ends change one after the other, with some seconds in between, while pings pass."""
+    *daemons, _wire = joined(SUITES["3des-sha1"])
+    daemons[0].ask("up", name="peer", wait=SECONDS)
+    before = {child["spi_in"] for child in daemons[0].children()}
+    with no_ping_lost(daemons[0].site, 200):
+        for daemon in (daemons[first], daemons[1 - first]):
+            daemon.take(SUITES["modern"])
+            assert daemon.ask("reload")["changes"]["renewed"] == ["peer_1_out"]
+            time.sleep(3)
+        until(lambda: all(_carries(daemon, "aes_cbc") for daemon in daemons), daemons[1 - first].log.read_text)
+    until(lambda: not before & {state.spi for state in mature(daemons[0].site)})
+    assert daemons[0].site.ping(daemons[0].site.far)
+
+
+def _carries(daemon: Daemon, encryption: str) -> bool:
+    return any(child["encryption"] == encryption and child["state"] == "up" for child in daemon.children())
+
+
+OLD, NEW = b"a key that both ends have", b"the key that they are to have"
+# Each end's key files on the way of a rotation: current, next, previous.
+ROTATION = [(OLD, NEW, None), (NEW, None, OLD), (NEW, None, None)]
+
+
+@pytest.mark.parametrize("suite", ["aes128-sha1", "modern"])
+def test_a_key_is_rotated_without_a_lost_ping_and_each_end_authenticates_at_every_step(joined, suite):
+    """One end is always a step behind the other when both authenticate anew, once each."""
+    *daemons, _wire = joined(SUITES[suite])
+    daemons[0].ask("up", name="peer", wait=SECONDS)
+    for state in ROTATION:
+        for moved in daemons:
+            moved.have_keys(*state)
+            for daemon in daemons:
+                known = daemon.ike_sas()
+                with no_ping_lost(daemon.site, 20):
+                    daemon.ask("reauth", name="peer", wait=SECONDS)
+                assert daemon.ike_sas() - known
+    said = [daemon.log.read_text() for daemon in daemons]
+    assert all("the other key of a rotation" in text for text in said)
+    assert not any(key.decode() in text for key in (OLD, NEW) for text in said)
 
 
 def test_soft_expiry_in_the_kernel_replaces_the_sa(gateways, joined):

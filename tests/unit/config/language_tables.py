@@ -79,6 +79,8 @@ def effect(rule):
         parts.append("here")
     elif rule.ours == NEEDLESS:
         parts.append("here (not needed)")
+    if rule.more:
+        parts.append("only dialect tanuki")
     if rule.where == (KINK,):
         parts.append("KINK only")
     return "; ".join(parts)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ike.config.build import LocalEnd, PeerEnd, Profile, psk_path, selector_names, site_configuration
+from ike.config.build import LocalEnd, PeerEnd, Profile, Tuning, psk_path, selector_names, site_configuration
 from ike.config.checks.run import check
 from ike.config.checks.subject import Options
 from ike.config.effective import effective
@@ -111,6 +111,18 @@ def test_an_ikev1_remote_for_upstream_gets_a_block_that_is_never_used():
     upstream = effective(loaded_of([peer()], "racoon2").configuration).remotes[0]
     assert (upstream.acceptable, upstream.ikev2 is not None) == (("ikev1",), True)
     assert effective(loaded_of([peer()], "tanuki").configuration).remotes[0].ikev2 is None
+
+
+def test_what_an_end_decides_for_itself_is_said_in_our_dialect_alone():
+    loaded = loaded_of([peer(profile=MODERN, tuning=Tuning(True, 1024, "start", "restart", "clear", 3600))], "tanuki")
+    assert [str(one) for one in check(loaded, Options(files=False)) if one.is_error] == []
+    meaning = effective(loaded.configuration)
+    assert meaning.remotes[0].ikev2.force_encapsulation
+    assert (meaning.tunnels[0].replay_window, meaning.tunnels[0].start_action) == (1024, "start")
+    assert (meaning.tunnels[0].close_action, meaning.tunnels[0].dpd_action) == ("restart", "clear")
+    assert meaning.remotes[0].ikev2.reauth_seconds == 3600
+    with pytest.raises(ValueError, match="only our daemon does"):
+        site_configuration(LOCAL, [peer(tuning=Tuning(True))], "racoon2")
 
 
 @pytest.mark.parametrize("name", ["", "esp", "a b", 'a"b', "${A}", "a\nb", "../x"])

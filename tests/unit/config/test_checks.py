@@ -116,14 +116,92 @@ MISTAKES = [
     ("default", V1, "racoon2", "$", "default { remote { ikev1 { dpd on; }; }; };", "error", "iked refuses to start"),
     ("not inherited", V1, "both", "$", 'default { remote { ikev1 { pre_shared_key "/x"; }; }; };', "warning", "pre_shared_key is not inherited"),
     ("default policy", V2, "racoon2", r"ipsec_level require;([\s\S]*)$", r"\1 default { policy { ipsec_level require; }; };", "error", "has no ipsec_level"),
+    ("additional in racoon2", V2, "racoon2", "verify_id on;", "verify_id on; additional_ke1 { mlkem768; };", "error", "only dialect tanuki knows additional_ke1: racoon2 does not"),
+    ("mlkem alone", V2, "tanuki", "modp2048", "mlkem768", "error", "mlkem768 cannot be kmp_dh_group of ikev2 (it comes in addition to another one: additional_ke1 mlkem768)"),
+    ("weak in addition", V2, "tanuki", "verify_id on;", "verify_id on; additional_ke2 { modp1024; none; };", "warning", "modp1024 is weak"),
+    ("twice", V2, "tanuki", r"kmp_dh_group .*;", "kmp_dh_group curve25519; additional_ke1 { curve25519; };", "warning", "curve25519 is kmp_dh_group's already"),
+    ("unknown ke", V2, "tanuki", "verify_id on;", "verify_id on; additional_ke1 { mlkem786; none; };", "error", "did you mean mlkem768?"),
+    ("ppk in racoon2", V2, "racoon2", "verify_id on;", 'verify_id on; ppk "/x";', "error", "only dialect tanuki knows ppk: racoon2 does not"),
+    ("ppk without id", V2, "tanuki", "verify_id on;", 'verify_id on; ppk "/x";', "error", "ppk without ppk_id"),
+    ("ppk without file", V2, "tanuki", "verify_id on;", 'verify_id on; ppk_id "a";', "error", "ppk_id without ppk"),
+    ("no ppk to require", V2, "tanuki", "verify_id on;", "verify_id on; ppk_required on;", "error", "ppk_required without ppk (nobody could connect)"),
+    ("no such ppk", V2, "tanuki", "verify_id on;", 'verify_id on; ppk_id "a"; ppk "/x";', "error", "PPK /x: No such file or directory"),
+    ("force off", V2, "tanuki", "verify_id on;", "verify_id on; nat_traversal off; force_encapsulation on;", "error", "force_encapsulation with nat_traversal off"),
+    ("force in racoon2", V2, "racoon2", "verify_id on;", "verify_id on; force_encapsulation on;", "error", "only dialect tanuki knows force_encapsulation"),
+    ("reauth in racoon2", V2, "racoon2", "verify_id on;", "verify_id on; kmp_sa_reauth_time 1 hour;", "error", "only dialect tanuki knows kmp_sa_reauth_time"),
+    ("window in racoon2", V2, "racoon2", "ipsec_sa_lifetime_time", "replay_window 64; ipsec_sa_lifetime_time", "error", "only dialect tanuki knows replay_window"),
+    ("packets in racoon2", V2, "racoon2", "ipsec_sa_lifetime_time", "ipsec_sa_lifetime_packet 64; ipsec_sa_lifetime_time", "error", "only dialect tanuki knows ipsec_sa_lifetime_packet"),
+    ("start in racoon2", V2, "racoon2", "action auto_ipsec;", "action auto_ipsec; start_action start;", "error", "only dialect tanuki knows start_action"),
+    ("large window", V2, "tanuki", "ipsec_sa_lifetime_time", "replay_window 5000; ipsec_sa_lifetime_time", "error", "a replay window of 5000 packets (0 to 4096)"),
+    ("no window", V2, "tanuki", "ipsec_sa_lifetime_time", "replay_window 0; ipsec_sa_lifetime_time", "warning", "without a replay window packets can be replayed"),
+    ("passive start", V2, "tanuki", r"verify_id on;([\s\S]*?)action auto_ipsec;", r"verify_id on; passive on;\1action auto_ipsec; start_action start;", "error", "the remote is passive (only the peer may begin)"),
+    ("unknown action", V2, "tanuki", "action auto_ipsec;", "action auto_ipsec; close_action reset;", "error", "close_action: expected clear, restart or trap"),
+    ("child_per in racoon2", V2, "racoon2", "action auto_ipsec;", "action auto_ipsec; child_per policy;", "error", "only dialect tanuki knows child_per"),
+    ("childless in racoon2", V2, "racoon2", "verify_id on;", "verify_id on; childless force;", "error", "only dialect tanuki knows childless"),
+    ("shared in v1", V1, "tanuki", "action auto_ipsec;", "action auto_ipsec; child_per policy;", "error", "needs a remote that accepts ikev2 alone"),
+    ("shared transport", V2, "tanuki", r"action auto_ipsec;([\s\S]*?)ipsec_mode tunnel", r"action auto_ipsec; child_per policy;\1ipsec_mode transport", "error", "child_per policy is for tunnel mode"),
     ("default sa", V2, "racoon2", "$", "default { sa { esp_enc_alg aes128_cbc; }; };", "warning", "default sa"),
 ]  # fmt: skip
 
 
+SHARED = """
+selector two_out {{ direction outbound; src {0}; dst {1}; policy_index site_b_pol; {2} }};
+selector two_in {{ direction inbound; src {1}; dst {0}; policy_index site_b_pol; {2} }};
+"""
+
+
+@pytest.mark.parametrize(
+    "source, destination, more, expected",
+    [
+        ("192.168.10.0/24", "10.9.0.0/16", "", ""),
+        (
+            "10.8.0.0/16",
+            "10.9.0.0/16",
+            "",
+            "is for 192.168.10.0/24 with 10.9.0.0/16 too, which no selector lets through",
+        ),
+        ("fd00:8::/32", "fd00:9::/32", "", ""),
+        ("192.168.10.0/24", "10.9.0.0/16", "upper_layer_protocol tcp;", ""),
+        ("10.8.0.0/16", "10.9.0.0/16", "upper_layer_protocol tcp;", "is for 192.168.10.0/24 with 10.9.0.0/16 too"),
+        ("192.168.10.0/24", "10.9.0.0/16", "reqid 9;", ""),
+    ],
+)
+def test_what_shares_a_child_sa_goes_together(keys, source, destination, more, expected):
+    text = text_of(V2, keys).replace("action auto_ipsec;", "action auto_ipsec; child_per policy;")
+    found = "\n".join(said(problems_of(text + SHARED.format(source, destination, more), "tanuki")))
+    assert ("site_b_pol: its child SA" in found) == bool(expected), found
+    assert expected in found
+
+
+def test_selectors_that_share_a_child_sa_share_its_reqid(keys):
+    text = text_of(V2, keys).replace("action auto_ipsec;", "action auto_ipsec; child_per policy;")
+    text = text.replace("direction outbound;", "direction outbound; reqid 8;")
+    found = said(problems_of(text + SHARED.format("192.168.10.0/24", "10.9.0.0/16", "reqid 9;"), "tanuki"))
+    assert any("its selectors share a child SA but not a reqid" in one for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("dialect", "change", "refused"),
+    [
+        ("tanuki", "", True),
+        ("tanuki", "child_per policy;", False),
+        ("racoon2", "", False),
+    ],
+)
+def test_a_reqid_belongs_to_one_tunnel(keys, dialect, change, refused):
+    """Upstream leaves it to the kernel what two selectors with one reqid share."""
+    text = text_of(V2, keys).replace("action auto_ipsec;", "action auto_ipsec; " + change)
+    text = text.replace("direction outbound;", "direction outbound; reqid 8;")
+    found = said(problems_of(text + SHARED.format("192.168.10.0/24", "10.9.0.0/16", "reqid 8;"), dialect))
+    assert any("two_out has the reqid 8 of selector" in one for one in found) == refused, found
+
+
 def cases():
-    for name, base, dialect, pattern, replacement, severity, expected in MISTAKES:
-        for one in ("racoon2", "tanuki") if dialect == "both" else (dialect,):
-            yield pytest.param(base, one, pattern, replacement, severity, expected, id="{} {}".format(name, one))
+    return [
+        pytest.param(base, one, pattern, replacement, severity, expected, id="{} {}".format(name, one))
+        for name, base, dialect, pattern, replacement, severity, expected in MISTAKES
+        for one in (("racoon2", "tanuki") if dialect == "both" else (dialect,))
+    ]
 
 
 @pytest.mark.parametrize("base, dialect, pattern, replacement, severity, expected", cases())
@@ -165,6 +243,49 @@ def test_missing_key(keys):
     (keys / "site_b.psk").unlink()
     assert "No such file" in key_problems(keys)[0]
     assert problems_of(text_of(V2, keys), "tanuki", files=False) == []
+
+
+LACKING = {"mlkem768": "mlkem768 needs a newer library", "mlkem1024": "mlkem1024 needs a newer library"}
+
+
+@pytest.mark.parametrize(
+    "methods, here, severity",
+    [
+        ("mlkem768;", True, "error"),
+        ("mlkem768; none;", True, "warning"),
+        ("mlkem1024; ecp256;", True, "warning"),
+        ("ecp256; none;", True, None),
+        ("mlkem768;", False, "warning"),
+        ("mlkem768; none;", False, None),
+    ],
+)
+def test_a_key_exchange_that_cannot_be_run_is_named(methods, here, severity, keys):
+    text = text_of(V2, keys).replace("verify_id on;", "verify_id on; additional_ke1 {{ {} }};".format(methods))
+    problems = problems_of(text, "tanuki", files=here, lacking=LACKING)
+    assert [problem.severity for problem in problems] == ([severity] if severity else [])
+    assert all(
+        "additional_ke1: mlkem" in str(problem) and "needs a newer library" in str(problem) for problem in problems
+    )
+    assert problems_of(text, "tanuki") == []
+
+
+def test_ppk_is_looked_at_like_the_key(keys):
+    ppk = keys / "site_b.ppk"
+    text = text_of(V2, keys).replace("verify_id on;", 'verify_id on; ppk_id "a"; ppk "{}";'.format(ppk))
+
+    def problems():
+        return said(problems_of(text, "tanuki"))
+
+    ppk.write_bytes(bytes(range(100, 164)))
+    ppk.chmod(0o644)
+    assert "PPK {}: mode 0644".format(ppk) in problems()[0]
+    ppk.chmod(0o600)
+    assert problems() == []
+    ppk.write_bytes(KEY[::-1] + b"\n")
+    assert "at most 160 bits of entropy (use 32 random bytes" in problems()[0]
+    assert "the file ends in a newline" in problems()[1]
+    ppk.write_bytes(KEY)
+    assert any("the same key as in" in one for one in problems())
 
 
 def test_key_that_others_may_read(keys):

@@ -56,6 +56,38 @@ CASES = [
     (V2, "need_pfs on", "need_pfs off", WARN, "ikev2 need_pfs", "its rekeying may fail"),
     (V2, "nat_traversal on", "nat_traversal off", WARN, "ikev2 nat_traversal", "NAT"),
     (V2, "esp_enc_alg { aes256_cbc; aes128_cbc", "esp_enc_alg { 3des_cbc", DIFFER, "esp_enc_alg", "nothing in common"),
+    (
+        V2,
+        "verify_id on;",
+        "verify_id on; additional_ke1 { mlkem768; none; };",
+        WARN,
+        "ikev2 additional_ke1",
+        "it is left out",
+    ),
+    (
+        V2,
+        "verify_id on;",
+        "verify_id on; additional_ke1 mlkem768;",
+        DIFFER,
+        "ikev2 additional_ke1",
+        "nothing in common",
+    ),
+    (
+        V2,
+        "verify_id on;",
+        'verify_id on; ppk_id "a"; ppk "/x";',
+        WARN,
+        "ikev2 ppk_id",
+        "the IKE SA comes up without it",
+    ),
+    (
+        V2,
+        "verify_id on;",
+        'verify_id on; ppk_id "a"; ppk "/x"; ppk_required on;',
+        DIFFER,
+        "ikev2 ppk_id",
+        "no IKE SA without it",
+    ),
     (V2, "ipsec_mode tunnel", "ipsec_mode transport", DIFFER, "ipsec_mode", "they differ"),
     (V2, r'A_NET     "192.168.20.0/24"', 'A_NET "192.168.21.0/24"', DIFFER, "selector site_b_out", "B would need src"),
     (V2, r"my_sa_ipaddr .*;", "my_sa_ipaddr 10.9.9.9;", WARN, "peers_sa_ipaddr", "they differ"),
@@ -89,6 +121,21 @@ def test_lifetime_under_proposal_check(mode, theirs, refused):
     (row,) = [row for row in found if row.subject == "ikev1 kmp_sa_lifetime_time"]
     assert row.verdict == (DIFFER if refused else AGREE)
     assert ("B refuses 28800 s when the other initiates" in row.reason) == refused
+
+
+@pytest.mark.parametrize("both, verdict", [(True, AGREE), (False, DIFFER)])
+def test_child_per_matters_where_a_policy_has_several_selectors(both, verdict):
+    shared = ("action auto_ipsec;", "action auto_ipsec; child_per policy;")
+    text = sample(V2).decode()
+    assert not [row for row in rows(V2, shared) if "child_per" in row.subject]
+    second = """
+selector two_out {{ direction outbound; src {0}; dst {1}; policy_index site_b_pol; }};
+selector two_in {{ direction inbound; src {1}; dst {0}; policy_index site_b_pol; }};
+"""
+    ours = end(text.replace(*shared) + second.format("192.168.10.0/24", "10.9.0.0/16"))
+    theirs = mirrored(text.replace(*shared) if both else text) + second.format("10.9.0.0/16", "192.168.10.0/24")
+    found = [row.verdict for row in compare(ours, end(theirs)) if "child_per" in row.subject]
+    assert found == [verdict, verdict]
 
 
 def test_ikev2_negotiates_no_lifetime():

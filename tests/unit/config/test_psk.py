@@ -1,10 +1,13 @@
 """A key file is used only if nobody else could have read or written it; nothing of it reaches a message."""
 
+import itertools
 import os
+from pathlib import Path
 
 import pytest
 
-from ike.config.psk import PskError, read_psk
+from ike.config import psk
+from ike.config.psk import NEXT, PREVIOUS, PskError, read_psk, read_psks
 
 UID = os.geteuid()
 
@@ -48,3 +51,57 @@ def test_reasons(key, tmp_path):
     assert "empty" in refusal(key)
     key.write_bytes(b"x" * 100000)
     assert "larger than" in refusal(key)
+
+
+def beside(key, suffix, content=b""):
+    path = key.with_name(key.name + suffix)
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+def test_the_keys_beside_it_come_after_it_and_each_once(key):
+    assert read_psks(str(key), UID) == ((b"secret\n",), ())
+    beside(key, NEXT, b"new")
+    beside(key, PREVIOUS, b"secret\n")
+    assert read_psks(str(key), UID) == ((b"secret\n", b"new"), ())
+    beside(key, PREVIOUS, b"old")
+    assert read_psks(str(key), UID)[0] == (b"secret\n", b"new", b"old")
+
+
+def test_a_file_beside_it_that_cant_be_used_is_complained_about(key):
+    beside(key, NEXT, b"new").chmod(0o640)
+    keys, complaints = read_psks(str(key), UID)
+    assert keys == (b"secret\n",)
+    assert len(complaints) == 1 and "mode 0640" in complaints[0] and "new" not in complaints[0].replace(NEXT, "")
+
+
+@pytest.mark.parametrize("moments", list(itertools.combinations_with_replacement(range(4), 3)))
+def test_no_key_is_missed_while_the_files_change(key, monkeypatch, moments):
+    """The three steps of a deployment that switches keys, each before the read of this number."""
+    upcoming = beside(key, NEXT, b"new")
+    renamed = beside(key, ".staged", b"new")
+    steps = [
+        lambda: beside(key, PREVIOUS, b"secret\n"),
+        lambda: renamed.replace(key),
+        upcoming.unlink,
+    ]
+    due = list(zip(moments, steps))
+    reads = itertools.count()
+
+    def lexists(path):
+        step_until(next(reads))
+        return Path(path).exists()
+
+    def current(path, uid):
+        if path == str(key):
+            step_until(next(reads))
+        return read_psk(path, uid)
+
+    def step_until(number):
+        while due and due[0][0] <= number:
+            due.pop(0)[1]()
+
+    monkeypatch.setattr(psk.os.path, "lexists", lexists)
+    monkeypatch.setattr(psk, "read_psk", current)
+    assert set(read_psks(str(key), UID)[0]) == {b"secret\n", b"new"}

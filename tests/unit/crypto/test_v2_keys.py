@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
 
 from ike.crypto import sk_cipher
@@ -170,3 +172,38 @@ def test_padding_longer_than_its_message_is_refused():
     sealed = iv + sk_cipher._run(CIPHERS["aes_cbc"], bytes(16), iv, padded, encrypt=True)
     with pytest.raises(IntegrityError, match="padding"):
         key.open(sealed + icv(HMAC_SHA1, bytes(20), sealed), 0)
+
+
+# Post-quantum pre-shared keys
+
+
+def plus(key: bytes, seed: bytes, size: int) -> bytes:
+    """prf+ with HMAC-SHA-1, written out anew from RFC 7296 2.13."""
+    stream = block = b""
+    for counter in range(1, 256):
+        block = hmac.digest(key, block + seed + bytes([counter]), "sha1")
+        stream += block
+        if len(stream) >= size:
+            return stream[:size]
+    raise AssertionError(size)
+
+
+def test_a_ppk_is_mixed_into_three_keys_by_the_formulas_of_rfc_8784(recorded):
+    ppk = bytes(range(32))
+    keys = derive(recorded)
+    mixed = keys.with_ppk(ppk)
+    assert mixed._d == plus(ppk, recorded["SK_d"], 20)
+    assert mixed._pi == plus(ppk, recorded["SK_pi"], 20)
+    assert mixed._pr == plus(ppk, recorded["SK_pr"], 20)
+    assert (mixed.outgoing, mixed.incoming) == (keys.outgoing, keys.incoming)
+    assert keys._d == recorded["SK_d"]
+
+
+def test_auth_with_a_ppk(recorded):
+    ppk = b"a quantum computer finds no key in this"
+    request, _answer = init_exchange(recorded)
+    key = plus(ppk, recorded["SK_pi"], 20)
+    octets = request + recorded["nonce_r"] + hmac.digest(key, recorded["id_i_body"], "sha1")
+    expected = hmac.digest(hmac.digest(recorded["psk"], b"Key Pad for IKEv2", "sha1"), octets, "sha1")
+    signed = (recorded["psk"], request, recorded["nonce_r"], recorded["id_i_body"])
+    assert derive(recorded).with_ppk(ppk).auth_i(*signed) == expected

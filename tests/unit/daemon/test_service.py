@@ -37,6 +37,11 @@ ENDS = {
 }
 
 
+def _interruptible() -> None:
+    """A shell starts what it runs in the background with SIGINT ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class End:
     """One daemon."""
 
@@ -63,6 +68,27 @@ class End:
 
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess:
         return self.ike("ctl", "--control", str(self.socket), *arguments)
+
+    def watch(self, *arguments: str) -> subprocess.Popen:
+        """ctl monitor, once it watches."""
+        before = self.watching()
+        command = [sys.executable, "-m", "ike", "ctl", "--control", str(self.socket), "monitor", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugins/module_utils")}
+        watcher = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_interruptible,  # noqa: PLW1509 (no thread runs yet)
+        )
+        end = time.monotonic() + 60
+        while self.watching() == before and time.monotonic() < end:
+            time.sleep(0.02)
+        return watcher
+
+    def watching(self) -> int:
+        return self.status()["watchers"]
 
     def start(self) -> End:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugins/module_utils")}
@@ -157,6 +183,35 @@ def test_reload_applies_the_difference_and_spares_the_rest(ends):
     assert set(tunnels) == {"net_out", "more_out"}
     assert [child["spi_in"] for child in tunnels["net_out"]["child_sas"]] == [child["spi_in"] for child in before]
     assert osaka.status()["tunnels"][0]["state"] == "up"
+
+
+def test_what_happens_is_told_as_it_happens(ends):
+    tokyo, _osaka = (end.start() for end in ends)
+    people, programs = tokyo.watch(), tokyo.watch("--json")
+    tokyo.ctl("up", "net")
+    event = json.loads(programs.stdout.readline())
+    assert (event["event"], event["remote"], event["peer"]) == ("ike_sa_up", "peer", "127.0.0.22[{}]".format(PORT))
+    assert json.loads(programs.stdout.readline())["tunnel"] == "net_out"
+    assert "ike_sa_up" in people.stdout.readline()
+    assert "net_out" in people.stdout.readline()
+    programs.send_signal(signal.SIGINT)
+    assert programs.wait(20) == 0
+    tokyo.stop()
+    assert people.wait(20) == 2
+    assert "the daemon has ended" in people.stderr.read()
+
+
+def test_the_last_packets_of_a_peer_are_shown_decoded_and_without_the_key(ends):
+    tokyo, osaka = (end.start() for end in ends)
+    tokyo.ctl("up", "net")
+    shown = tokyo.ctl("trace", "peer").stdout
+    assert "IKEv1 main mode" in shown
+    assert "ID ipaddr 127.0.0.22" in shown
+    assert "correct horse" not in shown
+    assert len(json.loads(osaka.ctl("trace", "127.0.0.11", "--json").stdout)) == 9
+    assert "no packets of 192.0.2.9 are known" in tokyo.ctl("trace", "192.0.2.9").stdout
+    refused = tokyo.ctl("trace", "nobody")
+    assert (refused.returncode, "nobody" in refused.stderr) == (1, True)
 
 
 def test_restart_starts_the_program_anew_in_the_same_process(ends):

@@ -45,6 +45,18 @@ def test_a_datagram_goes_from_the_paths_address_and_tells_where_it_came(bound):
         assert back.path == Path(OSAKA, TOKYO, PORT, PORT) and back.data == b"answer"
 
 
+def test_those_whom_we_know_come_before_those_who_begin():
+    beginning, known = b"initiato" + bytes(8), b"initiatorspondr."
+    with (
+        closing(Listener(OSAKA, PORT, NoneKernel())) as osaka,
+        closing(Listener(TOKYO, PORT, NoneKernel())) as tokyo,
+    ):
+        for number, datagram in enumerate([beginning, known, beginning, known]):
+            osaka.send(Path(OSAKA, TOKYO, PORT, PORT), datagram + bytes([number]))
+        time.sleep(0.2)
+        assert [datagram.data[16] for datagram in received(tokyo)] == [1, 3, 0, 2]
+
+
 def test_ipv6_tells_the_address_too():
     here = ipaddress.ip_address("::1")
     try:

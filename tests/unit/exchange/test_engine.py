@@ -31,7 +31,7 @@ def test_what_did_not_change_keeps_its_sas(tmp_path):
     tunnels = (more(old.tunnels[0], 1), replace(old.tunnels[0], rank=9))
     changes = pair.tokyo.engine.reconfigure(replace(old, tunnels=tunnels), pair.now)
     pair.exchange()
-    assert changes == {"added": ["more_1"], "changed": [], "removed": [], "kept": ["net_out"]}
+    assert changes == {"added": ["more_1"], "changed": [], "renewed": [], "removed": [], "kept": ["net_out"]}
     assert spis(pair.tokyo) == before
     assert pair.tokyo.engine.tunnels.get("net_out").up
 
@@ -68,7 +68,10 @@ def test_a_changed_tunnel_comes_up_again_as_it_is_now(tmp_path):
     changed = replace(old.tunnels[0], lifetime_seconds=600)
     changes = pair.tokyo.engine.reconfigure(replace(old, tunnels=(changed,)), pair.now)
     pair.run(5)
-    assert changes["changed"] == ["net_out"]
+    assert changes["renewed"] == ["net_out"]
+    assert pair.established()
+    assert spis(pair.tokyo) >= before
+    pair.run(120)
     assert pair.established()
     assert not spis(pair.tokyo) & before
     assert {child.lifetime_seconds for child in pair.tokyo.state.children} == {600}

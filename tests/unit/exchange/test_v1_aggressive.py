@@ -13,7 +13,7 @@ from ike.policy.v1_proposals import choose_phase1
 from ike.wire.header import HEADER_SIZE, decode_header
 from ike.wire.v1 import Hash, Identification, KeyExchange, Message, Nonce, SaPayload, encode_clear
 from ike.wire.v1_numbers import Exchange, Payload
-from tests.unit.exchange.world import OSAKA, TOKYO, bring_up, world
+from tests.unit.exchange.world import OSAKA, TOKYO, bring_up, key_file, world
 
 AGGRESSIVE = {"exchange_mode": "aggressive", "groups": ("modp1024", "modp1536")}
 FROM_OSAKA = Path(TOKYO, OSAKA)
@@ -93,6 +93,15 @@ def test_a_wrong_key_is_named_and_our_proof_is_not_sent(tmp_path):
     pair.tokyo.engine.receive(peer.answer(first), FROM_OSAKA, pair.now)
     assert not pair.tokyo.engine.outbox
     assert outcome == [(False, "authentication failed: probably the pre-shared keys differ")]
+
+
+def test_the_peer_may_prove_the_key_that_is_staged_beside_ours(tmp_path):
+    *_others, peer = begin(tmp_path, psk=b"another")
+    key_file(tmp_path, "tokyo.psk.next", b"another")
+    pair, _outcome, first, _peer = begin(tmp_path)
+    pair.tokyo.engine.receive(peer.answer(first), FROM_OSAKA, pair.now)
+    (_, third), _quick = pair.tokyo.engine.outbox
+    assert peer.believes(third)
 
 
 @pytest.mark.parametrize("exchange", [Exchange.MAIN_MODE, Exchange.BASE])

@@ -281,6 +281,23 @@ def test_a_child_that_the_peer_kept_after_a_collision_carries_on(tmp_path):
     assert (old.state, pair.tokyo.state.up) == ("up", True)
 
 
+def test_a_peer_that_leaves_and_names_its_youngest_child_only_has_left_altogether(tmp_path):
+    """Libreswan 5 deletes the youngest child, then the ISAKMP SA, and says nothing of the children before."""
+    pair = world(tmp_path)
+    bring_up(pair)
+    for starter in (pair.tokyo, pair.osaka):
+        pair.run(1)
+        starter.engine.rekey("net", pair.now, lambda success, reason: None)
+    pair.exchange()
+    (session,) = pair.osaka.engine.sessions
+    assert len(pair.tokyo.state.children) == 3
+    session.delete(pair.osaka.state.children[-1].inbound)
+    session.close("down")
+    pair.run(5)
+    assert not pair.tokyo.kernel.installed
+    assert not pair.tokyo.state.wanted
+
+
 def test_down_removes_both_ends_children_and_stays_down(tmp_path):
     pair = world(tmp_path)
     bring_up(pair)

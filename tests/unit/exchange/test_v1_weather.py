@@ -18,7 +18,7 @@ from ike.wire.v1_numbers import Exchange as Kind
 from tests.unit.exchange.world import OSAKA, TOKYO, bring_up, settings, world
 
 QUICK_DH = {"groups": ("curve25519",)}
-NEGOTIATIONS = 200
+NEGOTIATIONS = 1000
 STARTERS = {"tokyo": 0, "osaka": 1}
 
 
@@ -224,7 +224,7 @@ def test_a_flood_of_bad_beginnings_leaves_nothing_behind(tmp_path):
     engine.run_timers(pair.now)
     gc.collect()
     objects = len(gc.get_objects())
-    flood(40000)
+    flood(100_000)
     pair.now += 100
     engine.run_timers(pair.now)
     assert engine.sessions == []

@@ -6,6 +6,7 @@ Each test holds datagrams back and lets them go in an order of its own; nonces a
 from __future__ import annotations
 
 import functools
+import random
 
 import pytest
 
@@ -102,6 +103,28 @@ def test_child_rekey_collision_delayed_response(tmp_path, seed, order):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_child_rekey_collision_lost_response(tmp_path, seed):
+    """The answer that makes the winner is lost for a while: the loser, which works, mustn't go before it arrives."""
+    pair = up(tmp_path, seed)
+    for gateway in pair.gateways():
+        expire(gateway, pair)
+    late = send(pair, pair.osaka)
+    deliver(pair, send(pair, pair.tokyo))
+    deliver(pair, send(pair, pair.osaka))
+    deliver(pair, late)
+    send(pair, pair.tokyo)
+    pair.mangle = lambda datagram: [] if decode_header(datagram).exchange == Exchange.CREATE_CHILD_SA else [datagram]
+    for _ in range(25):
+        pair.run(0.1)
+        assert not worlds.unreceivable(pair)
+    pair.mangle = lambda datagram: [datagram]
+    for _ in range(200):
+        pair.run(0.1)
+        assert not worlds.unreceivable(pair)
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_child_rekey_collision_delayed_request(tmp_path, seed):
     """One end's request arrives after the other end's whole exchange."""
     pair = up(tmp_path, seed)
@@ -192,6 +215,70 @@ def test_child_responder_lost_sa(tmp_path, seed):
     settled(pair)
 
 
+@pytest.mark.parametrize("when", ["requested", "answered"])
+def test_child_responder_ignore_soft_expire(tmp_path, when):
+    """The responder's own soft limit, of a child that the initiator is replacing already, begins no second rekey."""
+    pair = up(tmp_path, 1)
+    gaps = worlds.watch_gaps(pair)
+    (old,) = pair.osaka.state.children
+    expire(pair.tokyo, pair)
+    deliver(pair, send(pair, pair.tokyo))
+    if when == "answered":
+        deliver(pair, send(pair, pair.osaka))
+    pair.osaka.engine.expire(old.inbound, False, pair.now)
+    assert not pair.osaka.engine.sessions[0].making_child
+    pair.run(5)
+    assert len(pair.osaka.state.children) == 1
+    assert not gaps
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("latency", [0.02, 0.4])
+def test_child_responder_incorrect_delete(tmp_path, seed, latency):
+    """The responder deletes the replaced child, which is the initiator's task: the two deletes may cross."""
+    pair = up(tmp_path, seed)
+    (old,) = pair.osaka.state.children
+    expire(pair.tokyo, pair)
+    lost = run_far_apart(pair, 1.5 * latency + seed * 0.3, latency)
+    pair.osaka.engine.host.now = pair.now
+    pair.osaka.engine.delete_children([old])
+    pair.osaka.engine.tunnels.child_gone(old, "replaced, and not by us")
+    lost += run_far_apart(pair, 10, latency)
+    assert not lost
+    settled(pair)
+
+
+def test_child_delete_timeout(tmp_path, monkeypatch):
+    """An initiator that never deletes what it has replaced: the responder does, a minute later."""
+    pair = up(tmp_path, 1)
+    gaps = worlds.watch_gaps(pair)
+    monkeypatch.setattr(pair.tokyo.engine.tunnels, "_remove_later", lambda *details: None)
+    expire(pair.tokyo, pair)
+    pair.run(50)
+    assert len(pair.tokyo.state.children) == len(pair.osaka.state.children) == 2
+    pair.run(20)
+    assert len(pair.tokyo.state.children) == len(pair.osaka.state.children) == 1
+    assert not gaps
+    monkeypatch.undo()
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("latency", [0, 0.05])
+def test_child_rekey_collision_mixed(tmp_path, seed, latency):
+    """One end's rekey takes several key exchanges, the other's none: they are over at different times."""
+    additional = {"additional": (("ecp384", "none"), ("ecp256", "none"))}
+    pair = up(tmp_path, seed, tokyo={**additional, "need_pfs": True}, osaka=additional)
+    for gateway in pair.gateways():
+        expire(gateway, pair)
+    if latency:
+        assert not run_far_apart(pair, 15, latency)
+    else:
+        shuffled(pair, seed)
+    settled(pair)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_child_both_ends_begin_at_once(tmp_path, seed):
     """No tunnel yet, and a packet at both ends: one IKE SA and one child is left."""
@@ -199,6 +286,86 @@ def test_child_both_ends_begin_at_once(tmp_path, seed):
     for gateway in pair.gateways():
         gateway.engine.acquire(7, pair.now)
     pair.exchange()
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_child_deleted_while_its_successor_is_negotiated(tmp_path, seed):
+    """The peer settled a collision whose winner we don't know yet, and its IKE SA ended: the tunnel is wanted."""
+    pair = up(tmp_path, seed)
+    pair.osaka.engine.rekey("net", pair.now, lambda success, reason: None)
+    pair.osaka.engine.outbox.clear()
+    (child,) = pair.tokyo.state.children
+    pair.tokyo.state.wanted = False
+    pair.tokyo.engine.delete_children([child])
+    pair.tokyo.engine.tunnels.child_gone(child, "lost a collision")
+    pair.exchange()
+    assert not pair.osaka.state.children
+    for session in pair.tokyo.engine.sessions:
+        session.close("its lifetime is over")
+    settled(pair)
+
+
+def run_far_apart(pair, seconds: float, latency: float) -> list[str]:
+    """Let time pass where each datagram takes ``latency`` seconds to arrive, and packets of traffic too.
+
+    Who couldn't send one (each end would, all the time), or had sent one that the other couldn't take any more.
+    """
+    end, under_way, traffic, lost = pair.now + seconds, pair.under_way, pair.traffic, []
+    while pair.now < end:
+        for gateway in pair.gateways():
+            gateway.engine.run_timers(pair.now)
+            while gateway.engine.outbox:
+                under_way.append((pair.now + latency, send(pair, gateway)))
+        while under_way and under_way[0][0] <= pair.now:
+            deliver(pair, under_way.pop(0)[1])
+        for sender, receiver in (pair.gateways(), pair.gateways()[::-1]):
+            sending = [sa.spi for sa in sender.kernel.installed.values() if sa.source == sender.address]
+            traffic.append((pair.now + latency, sender, receiver, sending[-1] if sending else 0))
+        while traffic and traffic[0][0] <= pair.now:
+            _when, sender, receiver, spi = traffic.pop(0)
+            if spi not in {sa.spi for sa in receiver.kernel.installed.values()}:
+                lost.append(sender.name)
+        pair.now += latency / 4
+    return lost
+
+
+RACES = {
+    "child rekey": expire,
+    "ike rekey": rekey_ike,
+    "reauthentication": lambda gateway, pair: gateway.engine.reauthenticate("net", pair.now, lambda *_outcome: None),
+    "nothing": lambda gateway, pair: None,
+}
+
+
+@pytest.mark.parametrize("one", RACES)
+@pytest.mark.parametrize("other", RACES)
+@pytest.mark.parametrize("later", [0, 0.3, 0.9, 1.1, 2.5])
+@pytest.mark.parametrize("latency", [0.05, 0.4])
+def test_no_race_over_a_slow_line_loses_a_packet(tmp_path, one, other, later, latency):
+    """``later``, in latencies, is how far apart the two begin. PFS, with another group than the other end wants."""
+    wants = ({"need_pfs": True, "groups": groups} for groups in (("curve25519", "ecp256"), ("ecp256", "curve25519")))
+    pair = up(tmp_path, 2, **dict(zip(("tokyo", "osaka"), wants)))
+    RACES[one](pair.tokyo, pair)
+    lost = run_far_apart(pair, later * latency, latency)
+    RACES[other](pair.osaka, pair)
+    lost += run_far_apart(pair, 15, latency)
+    assert not lost
+    pair.run(120)  # until an IKE SA without children has been found to be one too many
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("later", [0, 0.02, 0.05, 0.09])
+def test_child_both_ends_begin_at_once_far_apart(tmp_path, seed, later):
+    """The same where a datagram takes its time: both ends' deletes cross, and mustn't take both children."""
+    pair = world(tmp_path, seed=seed)
+    pair.tokyo.engine.acquire(7, pair.now)
+    if later:
+        run_far_apart(pair, later, latency=0.05)
+    pair.osaka.engine.acquire(7, pair.now)
+    run_far_apart(pair, 5, latency=0.05)
+    assert pair.established()
     settled(pair)
 
 
@@ -248,6 +415,44 @@ def test_ike_rekey_collision_dropped_request(tmp_path, seed):
     for gateway in pair.gateways():
         rekey_ike(gateway, pair)
     send(pair, pair.osaka)
+    settled(pair)
+
+
+OTHER_WAY_ROUND = {"tokyo": {"groups": ("curve25519", "ecp256")}, "osaka": {"groups": ("ecp256", "curve25519")}}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("later", [0, 0.5, 1.5, 2.5])
+def test_ike_rekey_collision_ke_invalid(tmp_path, seed, later):
+    """Both guess another group than the other end wants, and both begin again."""
+    pair = up(tmp_path, seed, **OTHER_WAY_ROUND)
+    before = pair.tokyo.engine.sessions
+    rekey_ike(pair.tokyo, pair)
+    lost = run_far_apart(pair, later * 0.1, latency=0.1)
+    rekey_ike(pair.osaka, pair)
+    lost += run_far_apart(pair, 10, latency=0.1)
+    assert not lost
+    assert not set(before) & set(pair.tokyo.engine.sessions)
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("late", ["tokyo", "osaka"])
+def test_ike_rekey_collision_ke_invalid_delayed_retry(tmp_path, seed, late):
+    """One end's second request arrives when the other's whole exchange is over."""
+    pair = up(tmp_path, seed, **OTHER_WAY_ROUND)
+    for gateway in pair.gateways():
+        rekey_ike(gateway, pair)
+    requests = [send(pair, gateway) for gateway in pair.gateways()]
+    for held in requests:
+        deliver(pair, held)
+    for held in [send(pair, gateway) for gateway in pair.gateways()]:
+        deliver(pair, held)
+    slow = getattr(pair, late)
+    held = send(pair, slow) if slow.engine.outbox else None
+    pair.exchange()
+    if held is not None:
+        deliver(pair, held)
     settled(pair)
 
 
@@ -310,3 +515,88 @@ def test_nothing_but_ike_auth_is_answered_before_authentication(tmp_path, exchan
     assert theirs.state == "connecting"
     assert not pair.osaka.engine.outbox
     assert not pair.osaka.kernel.list_sas()
+
+
+# With additional key exchanges, each rekey takes several exchanges, and either end's may come between
+
+MULTI_KE = {"additional": (("ecp384", "none"), ("mlkem768", "none")), "need_pfs": True}
+
+
+def multi_ke(tmp_path, seed):
+    return up(tmp_path, seed, tokyo=MULTI_KE, osaka=MULTI_KE)
+
+
+def shuffled(pair, seed) -> None:
+    """Deliver what both ends send in an order of its own, until nobody has anything left."""
+    dice = random.Random(seed)
+    while True:
+        waiting = [gateway for gateway in pair.gateways() if gateway.engine.outbox]
+        if not waiting:
+            return
+        deliver(pair, send(pair, dice.choice(waiting)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_child_rekey_collision_multi_ke(tmp_path, seed):
+    pair = multi_ke(tmp_path, seed)
+    for gateway in pair.gateways():
+        expire(gateway, pair)
+    shuffled(pair, seed)
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_ike_rekey_collision_multi_ke(tmp_path, seed):
+    pair = multi_ke(tmp_path, seed)
+    for gateway in pair.gateways():
+        rekey_ike(gateway, pair)
+    shuffled(pair, seed)
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("ike", [0, 1])
+def test_child_rekey_collision_ike_rekey_multi_ke(tmp_path, seed, ike):
+    pair = multi_ke(tmp_path, seed)
+    rekey_ike(pair.gateways()[ike], pair)
+    expire(pair.gateways()[1 - ike], pair)
+    shuffled(pair, seed)
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_child_rekey_collision_delete_multi_ke(tmp_path, seed, after):
+    """The other end deletes the child while its rekey is half made."""
+    pair = multi_ke(tmp_path, seed)
+    expire(pair.tokyo, pair)
+    for _ in range(after):
+        waiting = [gateway for gateway in pair.gateways() if gateway.engine.outbox]
+        deliver(pair, send(pair, waiting[0]))
+    for child in pair.osaka.state.children:
+        pair.osaka.engine.expire(child.inbound, True, pair.now)
+    shuffled(pair, seed)
+    for gateway in pair.gateways():
+        if not gateway.state.up:
+            gateway.engine.acquire(7, pair.now)
+    settled(pair)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("after", [1, 2, 3, 4, 5, 6, 7])
+def test_ike_rekey_collision_delete_multi_ke(tmp_path, seed, after):
+    """The other end closes the IKE SA while its successor is half made."""
+    pair = multi_ke(tmp_path, seed)
+    rekey_ike(pair.tokyo, pair)
+    for _ in range(after):
+        waiting = [gateway for gateway in pair.gateways() if gateway.engine.outbox]
+        if waiting:
+            deliver(pair, send(pair, waiting[0]))
+    for session in pair.osaka.engine.sessions:
+        session.close("test")
+    shuffled(pair, seed)
+    pair.run(90)
+    for gateway in pair.gateways():
+        if not gateway.state.up:
+            gateway.engine.acquire(7, pair.now)
+    settled(pair)

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from ike.config.settings import Endpoint, Identity, Remote, SaProposal, Traffic
-from ike.exchange.v2 import child_sa
+from ike.exchange.effects import NamedAddress
 from ike.wire.header import decode_header
-from ike.wire.v2_numbers import Exchange
+from ike.wire.v2_numbers import Exchange, Flag
 from tests.unit.exchange import world as worlds
 from tests.unit.exchange.world import bring_up
 
@@ -248,6 +248,70 @@ def test_a_silent_peer_is_named(tmp_path):
     assert outcome == [(False, "no answer from 210.22.22.22: unreachable, filtered, or not configured for us")]
 
 
+def test_a_peer_whose_name_leads_elsewhere_by_now_is_begun_with_there(tmp_path):
+    old, peers = ipaddress.ip_address("198.51.100.7"), (Endpoint(name="IP_RW"), Endpoint(name="gw.osaka.example"))
+    pair = world(tmp_path, tokyo={"peers": peers}, tokyo_tunnel={"peers_address": "IP_RW"})
+    engine, answers = pair.tokyo.engine, [old]
+    perform = engine.host.perform
+    engine.host.perform = lambda effect: answers[-1] if isinstance(effect, NamedAddress) else perform(effect)
+    pair.mangle = lambda datagram: [] if any(one.path.peer == old for one in engine.sessions) else [datagram]
+    engine.acquire(pair.tokyo.state.tunnel.reqid, pair.now)  # no operator wants it: nothing else would try again
+    pair.run(20)
+    assert pair.tokyo.state.connecting
+    answers.append(pair.osaka.address)
+    pair.run(40)
+    assert pair.tokyo.said("no answer from 198.51.100.7")
+    assert pair.established() and agree(pair)
+
+
+def named(pair, address_of) -> list:
+    """Let tokyo's resolver answer by the time; only osaka answers. When and where to tokyo then sends."""
+    engine, sent = pair.tokyo.engine, []
+    perform, send = engine.host.perform, engine.host.send
+    engine.host.perform = lambda effect: (
+        address_of(effect, pair.now) if isinstance(effect, NamedAddress) else perform(effect)
+    )
+    engine.host.send = lambda path, datagram: (sent.append((pair.now, path.peer)), send(path, datagram))
+    pair.mangle = lambda datagram: [datagram] if sent[-1][1] == pair.osaka.address else []
+    return sent
+
+
+def test_who_asked_for_a_tunnel_hears_of_the_address_that_answered(tmp_path):
+    peers = (Endpoint(name="IP_RW"), Endpoint(name="gw.osaka.example"))
+    pair = world(tmp_path, tokyo={"peers": peers}, tokyo_tunnel={"peers_address": "IP_RW"})
+    old, moved = ipaddress.ip_address("198.51.100.7"), pair.now + 20
+    named(pair, lambda effect, now: old if now < moved else pair.osaka.address)
+    outcome = bring_up(pair)
+    pair.run(60)
+    assert outcome == [(True, "")]
+    assert pair.established()
+
+
+def test_a_name_with_several_addresses_doesnt_end_the_back_off(tmp_path):
+    """A resolver that answers in turn, and a peer that doesn't."""
+    peers = (Endpoint(name="IP_RW"), Endpoint(name="gw.osaka.example"))
+    pair = world(tmp_path, tokyo={"peers": peers}, tokyo_tunnel={"peers_address": "IP_RW"})
+    places = [ipaddress.ip_address("198.51.100.{}".format(number)) for number in (7, 8)]
+    sent = named(pair, lambda effect, now: places[int(now / 10) % 2])
+    bring_up(pair)
+    pair.run(3600)
+    assert len([when for when, _ in sent if when > pair.now - 1800]) < 60
+
+
+def test_two_addresses_of_one_silent_peer_keep_the_back_off(tmp_path):
+    pair = world(tmp_path)
+    configuration = pair.tokyo.engine.configuration
+    far = Traffic(*map(ipaddress.ip_network, ("10.1.0.0/16", "10.2.0.0/16")))
+    other = {"selector": far, "reqid": 8, "peers_address": ipaddress.ip_address("198.51.100.7")}
+    second = replace(configuration.tunnels[0], name="second_out", inbound="second_in", **other)
+    tunnels = (*configuration.tunnels, second)
+    pair.tokyo.engine.reconfigure(replace(configuration, tunnels=tunnels), pair.now)
+    pair.mangle = lambda datagram: []
+    bring_up(pair)
+    pair.run(1800)
+    assert len(pair.wire) < 120
+
+
 @pytest.mark.parametrize("operation", ["allocate_spi", "update_sa", "add_sa"])
 @pytest.mark.parametrize("end", ["tokyo", "osaka"])
 def test_a_kernel_that_refuses_leaves_nothing_half_installed_at_either_end(tmp_path, operation, end):
@@ -312,8 +376,8 @@ def test_a_soft_expiry_makes_the_next_child_before_the_old_one_goes(tmp_path, pf
     assert first not in pair.tokyo.state.children
 
 
-def test_the_responder_of_a_rekey_goes_on_sending_where_the_initiator_surely_receives(tmp_path):
-    pair = world(tmp_path)
+def rekeyed_by_tokyo(pair):
+    """The SPIs that osaka had before; it has the successor's inbound SA since."""
     bring_up(pair)
     pair.run(3600)
     before = {sa.spi for sa in pair.osaka.installed()}
@@ -321,7 +385,109 @@ def test_the_responder_of_a_rekey_goes_on_sending_where_the_initiator_surely_rec
     pair.exchange()
     fresh = [sa for sa in pair.osaka.installed() if sa.spi not in before]
     assert [sa.destination for sa in fresh] == [worlds.OSAKA]
-    pair.run(6)
+    return before
+
+
+def test_the_responder_of_a_rekey_goes_on_sending_until_the_initiator_deletes_the_old_child(tmp_path):
+    """It does so soon: a peer may begin to send then only, and take no other rekey before."""
+    pair = world(tmp_path)
+    before = rekeyed_by_tokyo(pair)
+    pair.run(0.5)
+    assert len(pair.osaka.installed()) == 3
+    pair.run(4)
+    assert before.isdisjoint({sa.spi for sa in pair.osaka.installed()})
+    assert agree(pair)
+
+
+def test_a_responder_whose_answer_is_lost_sends_on_the_old_child_until_it_arrives(tmp_path):
+    """Each time that the request comes again the answer hasn't arrived, however long that takes."""
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(3600)
+    gaps = worlds.watch_gaps(pair)
+    look = pair.mangle
+    pair.mangle = lambda datagram: [] if decode_header(datagram).flags & Flag.RESPONSE else look(datagram)
+    expire(pair.tokyo, pair)
+    pair.run(12)
+    pair.mangle = look
+    pair.run(20)
+    assert not gaps
+    assert agree(pair)
+
+
+def test_a_replaced_child_is_received_on_until_the_peer_knows_of_its_end(tmp_path):
+    """Our delete is lost, again and again: the peer sends on the old child meanwhile."""
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(3600)
+    gaps = worlds.watch_gaps(pair)
+    look = pair.mangle
+    rekeyed_by_tokyo(pair)
+    pair.mangle = lambda datagram: []
+    pair.run(8)  # osaka begins to send on the new one after ten
+    assert not worlds.unreceivable(pair)
+    pair.mangle = look
+    pair.run(20)
+    assert not gaps
+    assert agree(pair)
+
+
+@pytest.mark.parametrize("how", ["as before", "on port 4500", "in UDP"])
+def test_a_peer_that_authenticates_anew_has_our_answer_before_we_send_on_its_new_child(tmp_path, how):
+    """Nothing of IKE_AUTH arrives for a while but its request; the old IKE SA answers, so the old child is good.
+
+    strongSwan begins on port 4500 then, with MOBIKE; its ESP has no ports. With UDP encapsulation the next child's has.
+    """
+    pair = world(tmp_path)
+    bring_up(pair)
+    pair.run(3600)
+    engine, (session,) = pair.tokyo.engine, pair.tokyo.engine.sessions
+    if how == "on port 4500":
+        session.path = session.path.floated()
+    if how == "in UDP":
+        remote = replace(session.remote, ikev2=replace(session.settings, force_encapsulation=True))
+        engine.reconfigure(replace(engine.configuration, remotes=(remote,)), pair.now)
+    else:
+        engine.reauthenticate("net", pair.now, lambda success, reason: None)
+    pair.deliver_once()
+    arrived = []
+
+    def mangle(datagram):
+        if decode_header(datagram).exchange != Exchange.IKE_AUTH:
+            return [datagram]
+        arrived.append(datagram)
+        return [datagram] if len(arrived) == 1 else []
+
+    pair.mangle = mangle
+    for _ in range(45):
+        pair.run(0.1)
+        assert not worlds.unreceivable(pair)
+    assert len(pair.osaka.engine.sessions) == 2
+    pair.mangle = lambda datagram: [datagram]
+    for _ in range(200):
+        pair.run(0.1)
+        assert not worlds.unreceivable(pair)
+    pair.run(120)
+    assert agree(pair)
+
+
+def test_a_responder_sends_on_the_successor_with_the_peers_next_request(tmp_path):
+    """It has our answer then, for it asks one thing at a time: no need to wait for its delete."""
+    pair = world(tmp_path)
+    rekeyed_by_tokyo(pair)
+    assert len(pair.osaka.installed()) == 3
+    pair.tokyo.engine.host.now = pair.now
+    pair.tokyo.engine.sessions[0].probe()
+    pair.exchange()
+    assert len(pair.osaka.installed()) == 4
+    assert not worlds.unreceivable(pair)
+
+
+def test_a_responder_whose_peer_deletes_nothing_sends_on_the_successor_after_a_while(tmp_path):
+    pair = world(tmp_path)
+    rekeyed_by_tokyo(pair)
+    pair.mangle = lambda datagram: []
+    pair.run(11)
     assert len(pair.osaka.installed()) == 4
 
 
@@ -529,14 +695,17 @@ def test_an_ike_sa_without_child(tmp_path):
     assert not pair.osaka.kernel.list_sas()
 
 
-def test_extended_sequence_numbers_where_the_peer_wants_them(tmp_path, monkeypatch):
-    original = child_sa.draft
-    monkeypatch.setattr(child_sa, "draft", lambda *arguments: original(*arguments, esn=(True,)))
-    pair = world(tmp_path)
+@pytest.mark.parametrize("tokyo, osaka, window, used", [
+    (True, False, 64, False), (False, True, 64, False), (True, True, 64, True), (True, True, 0, False),
+])  # fmt: skip
+def test_extended_sequence_numbers_where_both_ends_want_them(tmp_path, tokyo, osaka, window, used):
+    """strongSwan's ikev2/net2net-esn; without a replay window nobody can follow them."""
+    ends = [{"esn": wanted, "replay_window": window} for wanted in (tokyo, osaka)]
+    pair = world(tmp_path, tokyo_tunnel=ends[0], osaka_tunnel=ends[1])
     bring_up(pair)
     pair.exchange()
     assert agree(pair)
-    assert {sa.esn for sa in pair.osaka.installed()} == {True}
+    assert {sa.esn for sa in pair.osaka.installed()} == {used}
 
 
 def test_ipv6(tmp_path, monkeypatch):

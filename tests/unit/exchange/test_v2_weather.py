@@ -33,7 +33,7 @@ from tests.unit.exchange.world import OSAKA, TOKYO, bring_up, settings
 
 world = functools.partial(worlds.world, version=2)
 
-NEGOTIATIONS = 100
+NEGOTIATIONS = 1000
 LIFETIMES = 40
 
 
@@ -360,6 +360,30 @@ def test_the_cookie_must_come_before_the_request_counts(tmp_path):
     assert len(pair.osaka.engine.sessions) == 3
 
 
+def test_a_request_without_cookie_that_comes_again_does_not_count_once_a_cookie_was_asked_for(tmp_path):
+    """AUTH covers the initiator's last request, so the responder may not answer the one before it."""
+    pair = world(tmp_path, osaka={"peers": (Endpoint(name="IP_ANY"),)})
+    osaka = pair.osaka.engine
+    for number in range(30):
+        demand(pair, spi=bytes([number + 1]) * 8, peer=ipaddress.ip_address(0x0A000000 + number))
+    outcome = bring_up(pair)
+    _path, first = pair.tokyo.engine.outbox.popleft()
+    osaka.receive(first, Path(OSAKA, TOKYO), pair.now)
+    asked = osaka.outbox.popleft()[1]
+    for session in osaka.sessions:
+        session.ended("it has gone")
+    osaka.outbox.clear()
+    pair.now += 1.0
+    osaka.receive(first, Path(OSAKA, TOKYO), pair.now)  # its retransmission, from before the cookie arrived
+    late = [datagram for _path, datagram in osaka.outbox]
+    osaka.outbox.clear()
+    pair.tokyo.engine.receive(asked, Path(TOKYO, OSAKA), pair.now)
+    for datagram in late:
+        pair.tokyo.engine.receive(datagram, Path(TOKYO, OSAKA), pair.now)
+    pair.exchange()
+    assert outcome == [(True, "")]
+
+
 def test_a_flood_leaves_nothing_behind_and_a_real_peer_gets_through(tmp_path):
     pair = world(tmp_path, osaka={"peers": (Endpoint(name="IP_ANY"),)})
     engine, dice = pair.osaka.engine, random.Random(1)
@@ -385,7 +409,7 @@ def test_a_flood_leaves_nothing_behind_and_a_real_peer_gets_through(tmp_path):
     engine.run_timers(pair.now)
     gc.collect()
     objects = len(gc.get_objects())
-    flood(4000)
+    flood(100_000)
     pair.now += 100
     engine.run_timers(pair.now)
     assert len(engine.sessions) == 1

@@ -110,7 +110,8 @@ class Gateway:
 class World:
     """Both ends, the time, and the link. ``mangle(datagram) -> [datagram, …]`` decides what arrives.
 
-    ``nat`` holds the addresses that the other end sees, by name, for those who sit behind one.
+    ``nat`` holds the addresses that the other end sees, by name, for those who sit behind one. ``under_way`` and
+    ``traffic`` hold what a slow line has yet to deliver, each with when it arrives.
     """
 
     tokyo: Gateway
@@ -119,6 +120,8 @@ class World:
     mangle: Callable[[bytes], list[bytes]] = field(default=lambda datagram: [datagram])
     wire: list[tuple[str, bytes]] = field(default_factory=list)
     nat: dict[str, ipaddress.IPv4Address] = field(default_factory=dict)
+    under_way: list[tuple] = field(default_factory=list)
+    traffic: list[tuple] = field(default_factory=list)
 
     def gateways(self):
         return (self.tokyo, self.osaka)
@@ -158,6 +161,29 @@ class World:
 
     def established(self) -> bool:
         return self.tokyo.state.up and self.osaka.state.up
+
+
+def unreceivable(pair: World) -> list[str]:
+    """The ends that have no outbound SA, or whose youngest, which the kernel sends on, the other end can't receive."""
+    found = []
+    for sender, receiver in (pair.gateways(), pair.gateways()[::-1]):
+        sending = [sa.spi for sa in sender.kernel.installed.values() if sa.source == sender.address]
+        receiving = {sa.spi for sa in receiver.kernel.installed.values() if sa.destination == receiver.address}
+        if not sending or sending[-1] not in receiving:
+            found.append(sender.name)
+    return found
+
+
+def watch_gaps(pair: World) -> list[str]:
+    """From now on, at each datagram: what :func:`unreceivable` finds goes into this list."""
+    gaps: list[str] = []
+
+    def look(datagram: bytes) -> list[bytes]:
+        gaps.extend(unreceivable(pair))
+        return [datagram]
+
+    pair.mangle = look
+    return gaps
 
 
 def gateway(name, address, remote, tunnels, seed=None) -> Gateway:

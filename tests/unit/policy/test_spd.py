@@ -9,7 +9,7 @@ import pytest
 from ike.config.effective import effective
 from ike.config.loader import load_text
 from ike.policy import sa
-from ike.policy.spd import spd_entries
+from ike.policy.spd import is_unknown, spd_entries
 
 SAMPLES = Path(__file__).resolve().parents[1] / "config" / "samples"
 GATEWAY_A = ipaddress.ip_address("210.11.11.11")
@@ -93,13 +93,21 @@ def test_a_macro_covers_the_other_sides_family():
     assert str(found[1].selector.source) == "0.0.0.0/0"
 
 
-def test_a_road_warrior_waits_for_its_address():
-    assert entries((r'peers_sa_ipaddr "\$\{B_GW\}"', "peers_sa_ipaddr IP_RW")) == ()
+def test_what_goes_to_a_road_warrior_is_held_back_until_its_address_is_known():
+    found = entries((r'peers_sa_ipaddr "\$\{B_GW\}"', "peers_sa_ipaddr IP_RW"))
+    nowhere = ipaddress.ip_address("0.0.0.0")
+    assert [(entry.direction, entry.action, entry.templates[0].level) for entry in found] == [
+        (direction, "ipsec", "require") for direction in ("out", "in", "fwd")
+    ]
+    ends = [(entry.templates[0].source, entry.templates[0].destination) for entry in found]
+    assert ends == [(GATEWAY_A, nowhere), (nowhere, GATEWAY_A), (nowhere, GATEWAY_A)]
+    assert all(is_unknown(entry.templates[0]) for entry in found)
+    assert not any(is_unknown(entry.templates[0]) for entry in entries())
 
 
 def test_local_macros_are_resolved_for_the_peers_family():
     changes = ((r'my_sa_ipaddr "\$\{A_GW\}"', "my_sa_ipaddr MY_IP"),)
-    assert entries(*changes) == ()
+    assert all(is_unknown(entry.templates[0]) for entry in entries(*changes))
     assert (
         entries(*changes, resolve=lambda macro, version: {("MY_IP", 4): GATEWAY_A}.get((macro, version))) == entries()
     )

@@ -172,10 +172,12 @@ def test_a_child_of_an_aead_has_no_integrity():
     assert proposal.spi == b"spi!"
 
 
-def test_extended_sequence_numbers_are_taken_but_not_asked_for():
+def test_extended_sequence_numbers_are_taken_but_not_asked_for_unless_configured():
     offers = proposals.child_offers(tunnel(GCM))
     assert {one.id for one in proposals.encode_offers(offers, 3, b"spi!").proposals[0].of(5)} == {0}
-    wanted = proposals.child_offers(tunnel(GCM), esn=(True,))
+    asked = proposals.child_offers(replace(tunnel(GCM), esn=True))
+    assert [one.id for one in proposals.encode_offers(asked, 3, b"spi!").proposals[0].of(5)] == [1, 0]
+    wanted = [{**offer, 5: (True,)} for offer in offers]
     _, choice = child_answer(
         proposals.encode_offers(wanted, Protocol.ESP, b"spi!"), proposals.answering_offers(MODERN, tunnel(GCM))
     )

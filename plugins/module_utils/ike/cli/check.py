@@ -19,8 +19,9 @@ from ..config.loader import Loaded, load
 from ..config.problem import UNREADABLE, Problem
 from ..config.settings import Address
 from ..config.values import numeric
+from ..crypto import groups
 from ..kernel.setkey import format_policy
-from ..policy.spd import spd_entries
+from ..policy.spd import is_unknown, spd_entries
 from .streams import complain, say
 
 CLEAN, FAULTY, UNREAD = 0, 1, 2
@@ -44,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0: clean (there may be warnings); 1: errors, or two ends that don't agree; 2: a file could not be read."""
-    options = Options(tuple(arguments.management), session_of(os.environ), arguments.files, owner=os.geteuid())
+    options = Options(
+        tuple(arguments.management), session_of(os.environ), arguments.files, os.geteuid(), groups.all_lacking()
+    )
     paths = [arguments.file] + ([arguments.pair] if arguments.pair else [])
     loaded = [load(path, arguments.dialect) for path in paths]
     verdict = max(_report(check(one, options if one is loaded[0] else Options(files=False))) for one in loaded)
@@ -89,10 +92,10 @@ def _print_spd(loaded: Loaded) -> None:
     policies = spd_entries(meaning)
     for policy in policies:
         sys.stdout.write(format_policy(policy))
-    known = {policy.name for policy in policies}
+    held = {policy.name for policy in policies if any(is_unknown(template) for template in policy.templates)}
     for tunnel in meaning.tunnels + meaning.inbound:
-        if tunnel.install and tunnel.name not in known:
-            complain(printable("selector {}: no policy until its addresses are known".format(tunnel.name)))
+        if tunnel.name in held:
+            complain(printable("selector {}: held back until its addresses are known".format(tunnel.name)))
 
 
 def _print_pair(loaded: list[Loaded], paths: list[str]) -> int:

@@ -9,10 +9,11 @@ import argparse
 import json
 import socket
 import sys
+import time
 from typing import Any
 
 from ..about import CONTROL_SOCKET
-from . import status_text
+from . import event_text, status_text
 from .streams import complain, say
 
 _GRACE = 5.0  # seconds beyond what the daemon was asked to wait
@@ -25,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape = status.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="for programs")
     shape.add_argument("--prometheus", action="store_true", help="as metrics")
+    monitor = actions.add_parser("monitor", help="tell what happens, as it happens")
+    monitor.add_argument("--json", action="store_true", help="for programs: an object a line")
+    trace = actions.add_parser("trace", help="show a peer's last packets, decoded")
+    trace.add_argument("name", metavar="PEER", help="index of a remote, or an address")
+    trace.add_argument("--json", action="store_true", help="for programs")
     for name, summary in (
         ("up", "establish"),
         ("rekey", "make fresh SAs for"),
@@ -52,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             if getattr(arguments, name, None) is not None
         },
     }
+    if arguments.action == "monitor":
+        return watch(arguments.control, arguments.json)
     try:
         answer = ask(arguments.control, request, request.get("wait", 0) + _GRACE)
     except (OSError, ValueError) as error:
@@ -77,6 +85,36 @@ def ask(path: str, request: dict[str, Any], timeout: float) -> dict[str, Any]:
     return json.loads(line)
 
 
+def watch(path: str, as_json: bool) -> int:
+    """Say what happens until interrupted (0), refused or cut off (1), or until there is no daemon any more (2)."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(path)
+            connection.sendall(b'{"command": "monitor"}\n')
+            with connection.makefile("rb") as stream:
+                answer = json.loads(stream.readline() or b"{}")
+                if not answer.get("ok"):
+                    complain(answer.get("error", "the daemon gave no reason"))
+                    return 1
+                return _say_events(stream, as_json)
+    except KeyboardInterrupt:
+        return 0
+    except (OSError, ValueError) as error:
+        complain("ike ctl: {}: {}".format(path, error))
+        return 2
+
+
+def _say_events(stream: Any, as_json: bool) -> int:
+    for line in stream:
+        event = json.loads(line)
+        say(json.dumps(event) if as_json else event_text.event(event))
+        sys.stdout.flush()
+        if event["event"] == "cut_off":
+            return 1
+    complain("the daemon has ended")
+    return 2
+
+
 def _show(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
     if arguments.action == "status":
         if arguments.json:
@@ -85,6 +123,18 @@ def _show(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
             sys.stdout.write(status_text.prometheus(answer["status"]))
         else:
             sys.stdout.write(status_text.people(answer["status"]))
+    elif arguments.action == "trace":
+        _show_packets(arguments, answer["packets"])
     elif arguments.action == "reload":
         for kind, names in answer["changes"].items():
             say("{}: {}".format(kind, ", ".join(names) or "none"))
+
+
+def _show_packets(arguments: argparse.Namespace, packets: list[dict[str, Any]]) -> None:
+    if arguments.json:
+        say(json.dumps(packets, indent=2))
+        return
+    for line in event_text.packets(packets, time.time()):
+        say(line)
+    if not packets:
+        say("no packets of {} are known".format(arguments.name))

@@ -22,6 +22,7 @@ def people(status: dict[str, Any]) -> str:
 
 def _ike_line(one: dict[str, Any]) -> str:
     algorithms = "/".join(one[key] for key in ("encryption", "integrity", "prf", "group") if one[key])
+    algorithms += ", PPK {}".format(one["ppk"]) if one["ppk"] else ""
     return "  {:<20} IKEv{} {:<11} {}[{}] - {}[{}]  {}  {} s of {}".format(
         one["remote"],
         one["version"],
@@ -62,6 +63,7 @@ def prometheus(status: dict[str, Any]) -> str:
     """Metrics in the text format: a tunnel that is configured and down is there with 0."""
     metrics = [
         ("ipsec_tunnel_up", "gauge", "Whether a configured tunnel has a child SA.", _per_tunnel(status, _up)),
+        ("ipsec_tunnel_down", "gauge", "1 for a tunnel without a child SA, with the reason.", _reasons(status)),
         ("ipsec_tunnel_child_sas", "gauge", "Child SAs of a tunnel.", _per_tunnel(status, _children)),
         ("ipsec_ike_sas", "gauge", "IKE SAs by state.", _ike_states(status)),
         ("ipsec_ike_messages_total", "counter", "What happened to messages.", _counters(status)),
@@ -75,6 +77,14 @@ def prometheus(status: dict[str, Any]) -> str:
 
 def _per_tunnel(status: dict[str, Any], value: Any) -> list[tuple[str, int]]:
     return [(_labels(tunnel=tunnel["name"], remote=tunnel["remote"]), value(tunnel)) for tunnel in status["tunnels"]]
+
+
+def _reasons(status: dict[str, Any]) -> list[tuple[str, int]]:
+    return [
+        (_labels(tunnel=tunnel["name"], remote=tunnel["remote"], state=tunnel["state"], reason=tunnel["reason"]), 1)
+        for tunnel in status["tunnels"]
+        if not _up(tunnel)
+    ]
 
 
 def _up(tunnel: dict[str, Any]) -> int:

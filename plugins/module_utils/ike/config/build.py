@@ -11,14 +11,28 @@ is never negotiated, policies always name both SA addresses.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .grammar import RACOON2, RESERVED, rule_of
+from .grammar import (
+    ADDITIONAL_KES,
+    CLEAR,
+    NEVER,
+    RACOON2,
+    REPLAY_WINDOW,
+    RESERVED,
+    RESTART,
+    START,
+    TANUKI,
+    TRAP,
+    rule_of,
+)
 from .model import KEYWORD, MARK, Block, Configuration, Directive, Item, Node, Word
-from .settings import IKEV1, IKEV2, Address, Network
+from .settings import IKEV1, IKEV2, MACROS, Address, Network
 from .syntax import NUMBER
 
 IKE_PORT = 500
+ROAD_WARRIOR = "IP_RW"  # a peer whose address is learned when it comes
 
 _KEYWORD = re.compile(r"[a-z0-9_]+\Z")
 
@@ -34,6 +48,7 @@ class Profile:
 
     ``ike_hash`` holds hashes for version 1 (``sha1``) and integrity algorithms for version 2 (``hmac_sha1``);
     ``ike_prf`` serves version 2 only. An entry with a key length is written as ``aes_ctr,128``.
+    ``additional`` has the methods of each additional key exchange, ``none`` among them where peers may lack it.
     ``esp_integrity`` may be empty with AEADs. ``dpd_delay`` 0 means that no probe is sent (version 1 only).
     """
 
@@ -44,6 +59,7 @@ class Profile:
     esp_encryption: tuple[str, ...]
     esp_integrity: tuple[str, ...] = ()
     ike_prf: tuple[str, ...] = ()
+    additional: tuple[tuple[str, ...], ...] = ()
     ike_lifetime: int = 28800
     child_lifetime: int = 28800
     pfs: bool = False
@@ -54,39 +70,65 @@ class Profile:
 
 @dataclass(frozen=True)
 class LocalEnd:
-    """This site. ``address`` is where it listens; the paths are on the target."""
+    """This site. ``address`` is where it listens, and where its ``others`` are; the paths are on the target.
 
-    address: Address
+    Where nobody knows the address, it listens everywhere in the ``families`` of its peers' addresses. ``unknown``: its
+    peers can't find it.
+    """
+
+    address: Address | None
     psk_directory: str
+    families: tuple[int, ...] = ()
+    unknown: bool = False
+    others: tuple[Address, ...] = ()
     ports: tuple[int, ...] = (500, 4500)
     spmd_socket: str = "/var/run/racoon2/spmif"
     spmd_password_file: str = "/usr/local/etc/racoon2/spmd.pwd"  # noqa: S105 (a path)
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """What one end decides for itself. Only our daemon knows these directives; the defaults write none."""
+
+    force_encapsulation: bool = False
+    replay_window: int = REPLAY_WINDOW
+    start_action: str = TRAP
+    close_action: str = TRAP
+    dpd_action: str = RESTART
+    reauth_seconds: int = 0  # 0: never; IKEv1 authenticates with every IKE SA
+
+
+@dataclass(frozen=True)
 class PeerEnd:
     """A tunnel to one peer: every network of ``local_networks`` with every one of ``peer_networks``.
 
+    ``local_address`` is ours towards this peer, where it isn't the site's usual one.
+    A peer without ``address`` may come from anywhere. By its ``host_name`` we find it; without one it is only answered.
     Ids are (type, value) pairs such as ``("ipaddr", "192.0.2.1")`` or ``("fqdn", "gw.example.com")``.
     """
 
     name: str
-    address: Address
+    address: Address | None
     my_id: tuple[str, str]
     peers_id: tuple[str, str]
     local_networks: tuple[Network, ...]
     peer_networks: tuple[Network, ...]
     profile: Profile
     passive: bool = False
+    tuning: Tuning = Tuning()
+    host_name: str = ""
+    local_address: Address | None = None
 
 
 def site_configuration(local: LocalEnd, peers: list[PeerEnd], dialect: str) -> Configuration:
     """The whole configuration of one site. ValueError where a name or value has no place in the language."""
     _check_names(peers)
+    if dialect == RACOON2 and any(peer.tuning != Tuning() for peer in peers):
+        raise ValueError("racoon2 knows no forced encapsulation, replay window or start action: only our daemon does")
     sections = [_interface(local), Block("resolver", None, (_words("resolver", "off"),))]
     sections += [_remote(local, peer, dialect) for peer in peers]
     sections += _selectors(peers)
-    sections += [_policy(local, peer) for peer in peers]
+    sections += [_policy(local, peer, dialect) for peer in peers]
     sections += [_ipsec(peer) for peer in peers]
     sections += [_sa(peer, dialect) for peer in peers]
     return Configuration(tuple(sections), dialect)
@@ -116,7 +158,9 @@ def _check_names(peers: list[PeerEnd]) -> None:
 
 
 def _interface(local: LocalEnd) -> Block:
-    ike = tuple(_endpoint(local.address, port) for port in local.ports)
+    places = [_my_address(local, family) for family in local.families] if local.address is None else [local.address]
+    places += local.others if local.address is not None else ()
+    ike = tuple(_endpoint(place, port) for place in places for port in local.ports)
     spmd = Directive("spmd", ((_keyword("unix"), Word(local.spmd_socket)),), True)
     return Block(
         "interface", None, (Directive("ike", ike, True), spmd, _strings("spmd_password", local.spmd_password_file))
@@ -132,7 +176,7 @@ def _remote(local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
 
 
 def _ike(protocol: str, local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
-    profile = peer.profile
+    profile, reauth = peer.profile, peer.tuning.reauth_seconds
     body = [
         *([_words("exchange_mode", "main")] if protocol == IKEV1 else []),
         *([_words("passive", "on")] if peer.passive else []),
@@ -142,12 +186,15 @@ def _ike(protocol: str, local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
         *([_algorithms(protocol, "kmp_prf_alg", profile.ike_prf, dialect)] if protocol == IKEV2 else []),
         *([_algorithms(protocol, "kmp_hash_alg", profile.ike_hash, dialect)] if profile.ike_hash else []),
         _algorithms(protocol, "kmp_dh_group", profile.groups, dialect),
+        *(_algorithms(protocol, *level, dialect) for level in zip(ADDITIONAL_KES, profile.additional) if level[1]),
         _words("kmp_auth_method", "psk", listed=True),
         _strings("pre_shared_key", psk_path(local, peer)),
         _seconds("kmp_sa_lifetime_time", profile.ike_lifetime),
+        *([_seconds("kmp_sa_reauth_time", reauth)] if reauth and protocol == IKEV2 else []),
         *([_words("proposal_check", profile.proposal_check)] if protocol == IKEV1 else []),
         _words("need_pfs", "on" if profile.pfs else "off"),
         _words("nat_traversal", "on" if profile.nat_traversal else "off"),
+        *([_words("force_encapsulation", "on")] if peer.tuning.force_encapsulation else []),
         *([_words("dpd", "on")] if protocol == IKEV1 else []),
         *([_seconds("dpd_delay", profile.dpd_delay)] if profile.dpd_delay else []),
     ]
@@ -169,10 +216,12 @@ def _dormant(local: LocalEnd, peer: PeerEnd) -> Block:
 
 
 def _who(peer: PeerEnd) -> list[Node]:
+    places = [_peers_address(peer), *([peer.host_name] if peer.host_name else [])]
+    endpoints = tuple(_endpoint(place, IKE_PORT) for place in places)
     return [
         _identity("my_id", peer.my_id),
         _identity("peers_id", peer.peers_id),
-        Directive("peers_ipaddr", (_endpoint(peer.address, IKE_PORT),)),
+        Directive("peers_ipaddr", endpoints, len(endpoints) > 1),
     ]
 
 
@@ -209,21 +258,39 @@ def _selector(name: str, direction: str, source: Network, destination: Network, 
     return Block("selector", Word(name), body)
 
 
-def _policy(local: LocalEnd, peer: PeerEnd) -> Block:
+def _policy(local: LocalEnd, peer: PeerEnd, dialect: str) -> Block:
     body = (
         _words("action", "auto_ipsec"),
+        *(_words(name, word) for name, word in (_actions(local, peer) if dialect == TANUKI else ())),
         _strings("remote_index", peer.name),
         _words("ipsec_mode", "tunnel"),
         _words("ipsec_level", "require"),
         _strings("ipsec_index", peer.name),
-        _strings("my_sa_ipaddr", str(local.address)),
-        _strings("peers_sa_ipaddr", str(peer.address)),
+        Directive("my_sa_ipaddr", ((_place(_facing(local, peer)),),)),
+        Directive("peers_sa_ipaddr", ((_place(_peers_address(peer)),),)),
     )
     return Block("policy", Word(peer.name), body)
 
 
+def _actions(local: LocalEnd, peer: PeerEnd) -> Iterator[tuple[str, str]]:
+    """What brings the tunnel up, and up again. Where only one end knows the other's address, that's up to it alone."""
+    if peer.address is None and not peer.host_name:
+        yield from (("start_action", NEVER), ("close_action", CLEAR), ("dpd_action", CLEAR))
+    elif local.unknown:
+        yield from (("start_action", START), ("close_action", RESTART))
+    else:
+        usual = {"start_action": TRAP, "close_action": TRAP, "dpd_action": RESTART}
+        words = {name: getattr(peer.tuning, name) for name in usual}
+        yield from ((name, word) for name, word in words.items() if word != usual[name])
+
+
 def _ipsec(peer: PeerEnd) -> Block:
-    body = (_seconds("ipsec_sa_lifetime_time", peer.profile.child_lifetime), _strings("sa_index", peer.name))
+    window = peer.tuning.replay_window
+    body = (
+        _seconds("ipsec_sa_lifetime_time", peer.profile.child_lifetime),
+        *([Directive("replay_window", ((Word(str(window)),),))] if window != REPLAY_WINDOW else []),
+        _strings("sa_index", peer.name),
+    )
     return Block("ipsec", Word(peer.name), body)
 
 
@@ -266,8 +333,26 @@ def _seconds(name: str, seconds: int) -> Directive:
     return Directive(name, ((Word(str(seconds)), _keyword("sec")),))
 
 
-def _endpoint(address: Address, port: int) -> Item:
-    return (Word(str(address)), _keyword("port"), Word(str(port)))
+def _my_address(local: LocalEnd, family: int) -> Address | str:
+    return "MY_IPV{}".format(family) if local.address is None else local.address
+
+
+def _facing(local: LocalEnd, peer: PeerEnd) -> Address | str:
+    """Our address towards a peer."""
+    return peer.local_address or _my_address(local, peer.address.version if peer.address is not None else 4)
+
+
+def _peers_address(peer: PeerEnd) -> Address | str:
+    return ROAD_WARRIOR if peer.address is None else peer.address
+
+
+def _place(place: Address | str) -> Word:
+    """An address or a name as text, a macro as the keyword that it is."""
+    return Word(place, KEYWORD) if place in MACROS else _literal(str(place))
+
+
+def _endpoint(place: Address | str, port: int) -> Item:
+    return (_place(place), _keyword("port"), Word(str(port)))
 
 
 def _identity(name: str, identity: tuple[str, str]) -> Directive:
@@ -275,7 +360,8 @@ def _identity(name: str, identity: tuple[str, str]) -> Directive:
 
 
 def _algorithms(context: str, name: str, entries: tuple[str, ...], dialect: str = RACOON2) -> Directive:
-    known = rule_of(context, name).known_words(dialect)
+    rule = rule_of(context, name)
+    known = rule.known_words(dialect) if rule.known(dialect) else ()
     return Directive(name, tuple(_algorithm(name, entry, known) for entry in entries), True)
 
 

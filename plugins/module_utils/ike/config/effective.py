@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ..crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, GROUPS, HASHES, INTEGRITIES, PRFS
 from . import view
-from .grammar import rule_of
+from .grammar import ADDITIONAL_KES, NO_KE, PER_POLICY, PER_SELECTOR, REPLAY_WINDOW, RESTART, TRAP, rule_of
 from .model import Block, Configuration
 from .settings import (
     IKEV1,
@@ -40,6 +40,9 @@ _FIELDS = {
     "send_peers_id": "send_peers_id",
     "exchange_mode": "exchange_mode",
     "pre_shared_key": "pre_shared_key",
+    "ppk": "ppk",
+    "ppk_id": "ppk_id",
+    "ppk_required": "ppk_required",
     "kmp_sa_lifetime_time": "lifetime_seconds",
     "kmp_sa_lifetime_byte": "lifetime_bytes",
     "proposal_check": "proposal_check",
@@ -47,6 +50,8 @@ _FIELDS = {
     "nonce_size": "nonce_size",
     "initial_contact": "initial_contact",
     "nat_traversal": "nat_traversal",
+    "force_encapsulation": "force_encapsulation",
+    "kmp_sa_reauth_time": "reauth_seconds",
     "need_pfs": "need_pfs",
     "dpd": "dpd",
     "dpd_delay": "dpd_delay",
@@ -59,6 +64,7 @@ _FIELDS = {
     "ipsec_sa_nego_time_limit": "child_negotiation_limit",
     "kmp_sa_grace_period": "grace_period",
     "cookie_required": "cookie_required",
+    "childless": "childless",
     "random_pad_content": "random_pad_content",
     "logmode": "logmode",
 }
@@ -127,10 +133,21 @@ class _Resolver:
             hashes=named(self._list(own, default, "kmp_hash_alg"), HASHES if protocol == IKEV1 else INTEGRITIES),
             prfs=named(self._list(own, default, "kmp_prf_alg"), PRFS),
             groups=tuple(name for name in self._list(own, default, "kmp_dh_group") if name in GROUPS),
+            additional=self._additional(own, default) if protocol == IKEV2 else (),
             auth_methods=tuple(method.name for method in self._list(own, default, "kmp_auth_method")),
             scripts=self._list(own, default, "script"),
             **{**self._inherited[protocol], **self._scalars(own)},
         )
+
+    def _additional(self, own: Block, default: Block | None) -> tuple[tuple[str, ...], ...]:
+        """The additional key exchanges, up to the last one that says something."""
+        levels = [
+            tuple(name for name in self._list(own, default, directive) if name in GROUPS or name == NO_KE)
+            for directive in ADDITIONAL_KES
+        ]
+        while levels and not levels[-1]:
+            levels.pop()
+        return tuple(levels)
 
     def _scalars(self, block: Block | None) -> dict[str, object]:
         """The single values that a block sets, by the field that takes them. What counts as not set is left out."""
@@ -204,18 +221,28 @@ class _Resolver:
     def _policy_fields(self, name: str, policy: Block) -> dict[str, object]:
         ipsec = self._first_target(policy, "ipsec_index", "ipsec")
         remote = self._value(policy, "remote_index", "")
+        mode = self._policy_value(policy, "ipsec_mode", "")
+        per_policy = self._policy_value(policy, "child_per", PER_SELECTOR) == PER_POLICY
         return {
             "policy": name,
             "remote": remote,
             "action": _ACTIONS.get(self._policy_value(policy, "action", ""), ""),
             "install": self._value(policy, "install", default=True),
-            "mode": self._policy_value(policy, "ipsec_mode", ""),
+            "mode": mode,
             "level": self._policy_value(policy, "ipsec_level", ""),
             "my_address": self._address(policy, "my_sa_ipaddr"),
             "peers_address": self._address(policy, "peers_sa_ipaddr"),
             "lifetime_seconds": self._lifetime(ipsec, "ipsec_sa_lifetime_time") or self._default_lifetime(remote),
             "lifetime_bytes": self._lifetime(ipsec, "ipsec_sa_lifetime_byte"),
+            "lifetime_packets": self._lifetime(ipsec, "ipsec_sa_lifetime_packet"),
+            "replay_window": self._replay_window(ipsec),
+            "esn": self._value(ipsec, "ext_sequence")
+            or self._value(self._default_ipsec, "ext_sequence", default=False),
+            "start_action": self._policy_value(policy, "start_action", TRAP),
+            "close_action": self._policy_value(policy, "close_action", TRAP),
+            "dpd_action": self._policy_value(policy, "dpd_action", RESTART),
             "proposals": self._proposals(ipsec),
+            "shared": per_policy and mode == "tunnel" and self._acceptable(remote) == (IKEV2,),
         }
 
     def _traffic(self, block: Block) -> Traffic | None:
@@ -239,11 +266,19 @@ class _Resolver:
     def _lifetime(self, ipsec: Block | None, name: str) -> int:
         return self._value(ipsec, name, 0) or self._value(self._default_ipsec, name, 0)
 
+    def _replay_window(self, ipsec: Block | None) -> int:
+        """Unlike a lifetime's, its 0 is a value: it has to be meant."""
+        own = self._value(ipsec, "replay_window")
+        return self._value(self._default_ipsec, "replay_window", REPLAY_WINDOW) if own is None else own
+
     def _default_lifetime(self, remote_name: str) -> int:
         """The built-in lifetime of a child SA belongs to the protocol that its remote initiates with."""
-        remote = self._index.find("remote", remote_name)
-        acceptable = self._values(remote, "acceptable_kmp") or self._values(self._default_remote, "acceptable_kmp")
+        acceptable = self._acceptable(remote_name)
         return rule_of("ipsec", "ipsec_sa_lifetime_time").default(acceptable[0] if acceptable else IKEV2)
+
+    def _acceptable(self, remote_name: str) -> tuple[str, ...]:
+        remote = self._index.find("remote", remote_name)
+        return self._values(remote, "acceptable_kmp") or self._values(self._default_remote, "acceptable_kmp")
 
     def _proposals(self, ipsec: Block | None) -> tuple[SaProposal, ...]:
         sas = (self._index.find("sa", name) for name in self._values(ipsec, "sa_index"))

@@ -137,6 +137,24 @@ TANUKI_ENCRYPTION = tuple(word for word in ENCRYPTION_KEYWORDS if word not in EN
 TANUKI_DIGESTS = ("hmac_sha2_256_96",)
 TANUKI_GROUPS = tuple(word for word in GROUPS if word not in GROUP_WORDS)
 
+# One directive for each additional key exchange, in the order in which they're done (RFC 9370).
+ADDITIONAL_KES = tuple("additional_ke{}".format(number) for number in range(1, 8))
+NO_KE = "none"
+
+
+# What a tunnel does once it is down without an operator's asking for it.
+TRAP, RESTART, CLEAR = AFTERWARDS = ("trap", "restart", "clear")
+START, NEVER = "start", "none"
+
+# What of a policy's traffic one child SA carries.
+PER_SELECTOR, PER_POLICY = CHILD_PER = ("selector", "policy")
+
+# Whether an initiator makes the IKE SA without a child first (RFC 6023).
+ALLOW, PREFER, FORCE = CHILDLESS = ("allow", "prefer", "force")
+
+REPLAY_WINDOW = 128  # packets: what a busy line with priorities may reorder
+LARGEST_REPLAY_WINDOW = 4096  # XFRM's
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -144,7 +162,8 @@ class Rule:
 
     ``argument`` is a key of ARGUMENTS, or ``block``. ``listed``: the value may be a list in braces. ``defaults`` are
     the built-in ones for IKEv1 and IKEv2, None where there is none. ``idle`` names the protocols in which upstream
-    reads it without effect, ``own`` those in which ``default { }`` is not consulted.
+    reads it without effect, ``own`` those in which ``default { }`` is not consulted. ``more``: only dialect tanuki
+    knows it.
     """
 
     name: str
@@ -161,10 +180,15 @@ class Rule:
     idle: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     ours: str = ACTS
+    more: bool = False
 
     def default(self, protocol: str) -> object:
         """The built-in default in ``ikev1`` or ``ikev2``."""
         return self.defaults[protocol == IKEV2]
+
+    def known(self, dialect: str) -> bool:
+        """Whether a dialect has this directive at all."""
+        return dialect == TANUKI or not self.more
 
     def known_words(self, dialect: str) -> tuple[str, ...]:
         return self.words + self.more_words if dialect == TANUKI else self.words
@@ -242,6 +266,14 @@ RULES = (
     Rule("nonce_size", _ANY, "bytes", "length of the nonce", defaults=(16, 32)),
     Rule("initial_contact", _ANY, "boolean", "announce a first contact", defaults=_OFF, idle=_V2, own=_V1),
     Rule("nat_traversal", _ANY, "boolean", "detect NAT, encapsulate in UDP", defaults=_ON),
+    Rule(
+        "force_encapsulation",
+        _IKE,
+        "boolean",
+        "encapsulate in UDP without a NAT too, where ESP itself doesn't get through",
+        defaults=_OFF,
+        more=True,
+    ),
     Rule("support_proxy", _ANY, "boolean", "PF_KEY proxy address", defaults=_OFF, idle=_V2, ours=UNSUPPORTED),
     Rule("my_id", _ANY, "identity", "who we say we are; the first one counts", listed=True),
     Rule("peers_id", _ANY, "identity", "who the peer may be", listed=True),
@@ -270,6 +302,14 @@ RULES = (
     Rule("interval_to_send", _ANY, "time", "until the first retransmission", defaults=(1, 1)),
     Rule("times_per_send", _ANY, "number", "datagrams per transmission", defaults=(1, 1)),
     Rule("kmp_sa_lifetime_time", _ANY, "time", "lifetime of an IKE SA", defaults=(28800, 86400)),
+    Rule(
+        "kmp_sa_reauth_time",
+        _V2,
+        "time",
+        "authenticate anew after so long, make before break; in IKEv1 every new IKE SA does",
+        defaults=(None, 0),
+        more=True,
+    ),
     Rule("kmp_sa_lifetime_byte", _ANY, "bytes", "lifetime of an IKE SA in bytes", defaults=(0, 0), idle=_V2),
     Rule("kmp_sa_nego_time_limit", _ANY, "time", "limit of an IKE negotiation", defaults=(30, 600), idle=_V1),
     Rule("kmp_sa_grace_period", _ANY, "time", "how long an IKE SA stays without children", defaults=(0, 0), idle=_V1),
@@ -315,6 +355,19 @@ RULES = (
         words=GROUP_WORDS,
         more_words=TANUKI_GROUPS,
     ),
+    *(
+        Rule(
+            name,
+            _V2,
+            "group",
+            "key exchange number {} in addition (RFC 9370); none: without it, where the peer lacks it".format(number),
+            listed=True,
+            single=True,
+            words=(*GROUPS, NO_KE),
+            more=True,
+        )
+        for number, name in enumerate(ADDITIONAL_KES, 1)
+    ),
     Rule(
         "kmp_auth_method",
         _ANY,
@@ -337,6 +390,9 @@ RULES = (
     Rule("my_public_key", _ANY, "key pair", "our certificate and key files", own=_V2, ours=UNSUPPORTED),
     Rule("peers_public_key", _ANY, "public key", "the peer's certificate file", own=_V2, ours=UNSUPPORTED),
     Rule("pre_shared_key", _ANY, "file", "file whose bytes are the key", own=_IKE),
+    Rule("ppk", _V2, "file", "file whose bytes are the post-quantum pre-shared key (RFC 8784)", own=_V2, more=True),
+    Rule("ppk_id", _V2, "string", "its name, the same at both ends", own=_V2, more=True),
+    Rule("ppk_required", _V2, "boolean", "no IKE SA without it", defaults=_OFF, more=True),
     Rule(
         "exchange_mode",
         (IKEV1, KINK),
@@ -352,6 +408,15 @@ RULES = (
     Rule("dpd_maxfail", (IKEV1, KINK), "number", "unanswered probes that mean a dead peer", defaults=(5, 5)),
     Rule("need_pfs", _ANY, "boolean", "a fresh key exchange for child SAs", defaults=_OFF),
     Rule("cookie_required", (IKEV2, KINK), "boolean", "always demand a cookie", defaults=_OFF, own=_V2),
+    Rule(
+        "childless",
+        _V2,
+        "word",
+        "initiator makes the IKE SA without a child first (RFC 6023): no, where the peer can, or not at all without",
+        words=CHILDLESS,
+        defaults=(None, ALLOW),
+        more=True,
+    ),
     Rule("send_peers_id", (IKEV2, KINK), "boolean", "initiator names the responder (IDr)", defaults=_OFF),
     Rule("provide", (IKEV2, KINK), "block", "configuration to hand out", empty=True, ours=UNSUPPORTED),
     Rule(
@@ -395,13 +460,70 @@ RULES = (
     Rule("ipsec_mode", ("policy",), "word", "mode of the SAs", words=("tunnel", "transport")),
     Rule("ipsec_index", ("policy",), "string", "the bundle; use exactly one", listed=True),
     Rule("ipsec_level", ("policy",), "word", "whether an SA is required", words=("require", "use", "unique")),
+    Rule(
+        "start_action",
+        ("policy",),
+        "word",
+        "what brings it up: its first packet, the daemon's start, or only an operator or the peer",
+        words=("trap", "start", "none"),
+        defaults=("trap", "trap"),
+        more=True,
+    ),
+    Rule(
+        "close_action",
+        ("policy",),
+        "word",
+        "when the peer takes it down: wait for a packet, come back at once, or wait for an operator or the peer",
+        words=AFTERWARDS,
+        defaults=("trap", "trap"),
+        more=True,
+    ),
+    Rule(
+        "dpd_action",
+        ("policy",),
+        "word",
+        "the same when the peer falls silent",
+        words=AFTERWARDS,
+        defaults=("restart", "restart"),
+        more=True,
+    ),
+    Rule(
+        "child_per",
+        ("policy",),
+        "word",
+        "a child SA for each selector, or one for all of the policy's (IKEv2, tunnel mode)",
+        words=CHILD_PER,
+        defaults=(PER_SELECTOR, PER_SELECTOR),
+        more=True,
+    ),
     Rule("my_sa_ipaddr", ("policy",), "address", "our end of the SA"),
     Rule("peers_sa_ipaddr", ("policy",), "address", "the peer's end of the SA"),
     # ipsec
     Rule("ipsec_sa_lifetime_time", ("ipsec",), "time", "lifetime of an SA", defaults=(28800, 0)),
     Rule("ipsec_sa_lifetime_byte", ("ipsec",), "bytes", "lifetime of an SA in bytes", defaults=(0, 0)),
     Rule(
-        "ext_sequence", ("ipsec",), "boolean", "extended sequence numbers", defaults=_OFF, idle=_IKE, ours=UNSUPPORTED
+        "ipsec_sa_lifetime_packet",
+        ("ipsec",),
+        "number",
+        "lifetime of an SA in packets, either end for itself",
+        defaults=(0, 0),
+        more=True,
+    ),
+    Rule(
+        "replay_window",
+        ("ipsec",),
+        "number",
+        "packets that may arrive late; 0 turns the protection against replays off",
+        defaults=(REPLAY_WINDOW, REPLAY_WINDOW),
+        more=True,
+    ),
+    Rule(
+        "ext_sequence",
+        ("ipsec",),
+        "boolean",
+        "extended sequence numbers, where the peer has them (IKEv2)",
+        defaults=_OFF,
+        idle=_IKE,
     ),
     Rule("sa_index", ("ipsec",), "string", "its SAs, one per protocol", listed=True),
     # sa

@@ -54,12 +54,14 @@ def for_illegal(text: str) -> str:
     return "" if text == '"' else "such characters stand only inside quotes and comments"
 
 
-def for_name(text: str, context: str) -> str:
+def for_name(text: str, context: str, dialect: str) -> str:
     """For an unknown directive or section."""
-    near = _near(text, CONTEXTS[context])
+    if text in CONTEXTS[context]:
+        return _only_ours(text)
+    near = _near(text, [name for name, rule in CONTEXTS[context].items() if rule.known(dialect)])
     if near:
         return near
-    elsewhere = [place for place in contexts_of(text) if place != TOP]
+    elsewhere = [place for place in contexts_of(text) if place != TOP and CONTEXTS[place][text].known(dialect)]
     if elsewhere and text:
         return "it belongs in {}".format(", ".join(elsewhere))
     if text in CONTEXTS[TOP]:
@@ -76,7 +78,7 @@ def for_value(token: Token, rule: Rule, dialect: str) -> str:
     if rule.argument == "pattern" and token.kind == WORD:
         return "a path to include must be quoted"
     if token.text in rule.more_words and dialect != TANUKI:
-        return "only dialect tanuki knows {}: racoon2 does not".format(token.text)
+        return _only_ours(token.text)
     if rule.argument in ("time", "bytes", "number"):
         return _for_number(token, rule)
     words = set(rule.known_words(dialect)) | _class_words(rule)
@@ -124,6 +126,10 @@ def _class_words(rule: Rule) -> frozenset[str]:
         "public key": "KEY_TYPE",
     }
     return WORD_CLASSES.get(first.get(rule.argument, ""), frozenset())
+
+
+def _only_ours(text: str) -> str:
+    return "only dialect tanuki knows {}: racoon2 does not".format(text)
 
 
 def _near(text: str, words: object) -> str:

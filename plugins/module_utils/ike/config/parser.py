@@ -99,7 +99,7 @@ class _Parser:
         name = self._token
         rules = CONTEXTS[context]
         rule = (rules.get(name.text) if name.kind == WORD else None) or rules.get("")
-        if rule is None:
+        if rule is None or not rule.known(self._problems.dialect):
             self._refuse_name(context, name)
         if rule.name:
             self._advance()
@@ -123,7 +123,7 @@ class _Parser:
         place = "section" if context == TOP else "directive of {}".format(context)
         raise _Mismatch(
             "unknown {}: {}".format(place, hints.named(name)),
-            hints.for_name(name.text, context),
+            hints.for_name(name.text, context, self._problems.dialect),
         )
 
     def _block(self, rule: Rule, name: Token, nodes: list[Node]) -> None:

@@ -1,7 +1,11 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pre-shared key files: the whole file, byte for byte, is the key. What is wrong with one is named, never shown."""
+"""Pre-shared key files: the whole file, byte for byte, is the key. What is wrong with one is named, never shown.
+
+While a key is being rotated there are two of a peer. The file itself has the one that we prove; beside it lies the one
+that the peer may prove already (``.next``) or still (``.previous``).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import os
 import stat
 
 MAX_KEY = 65536  # bytes
+NEXT = ".next"
+PREVIOUS = ".previous"
 
 
 class PskError(Exception):
@@ -32,6 +38,31 @@ def read_psk(path: str, uid: int = 0) -> bytes:
     if reason or not key:
         raise PskError("{}: {}".format(path, reason or "the file is empty"))
     return key
+
+
+def read_psks(path: str, uid: int = 0) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    """The keys that a peer may prove, the current one first; and what is wrong with the files beside it.
+
+    A rotation writes ``.previous``, renames the new key to ``path``, and then removes ``.next``. Read in this order,
+    neither key is missed, whatever happens meanwhile. Raises :class:`PskError` for the current one.
+    """
+    complaints: list[str] = []
+    upcoming = _beside(path + NEXT, uid, complaints)
+    current = read_psk(path, uid)
+    retiring = _beside(path + PREVIOUS, uid, complaints)
+    keys = dict.fromkeys(key for key in (current, upcoming, retiring) if key)
+    return tuple(keys), tuple(complaints)
+
+
+def _beside(path: str, uid: int, complaints: list[str]) -> bytes:
+    """The key in a file that needn't be there; one that can't be used hides no other."""
+    if not os.path.lexists(path):
+        return b""
+    try:
+        return read_psk(path, uid)
+    except PskError as error:
+        complaints.append(str(error))
+        return b""
 
 
 def _unsafe(status: os.stat_result, uid: int) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Union
 
+from .grammar import ALLOW, REPLAY_WINDOW, RESTART, TRAP
 from .model import Position
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -40,6 +41,14 @@ class Listen:
     address: str
     port: int = 0
 
+    def hears(self, local: Address) -> bool:
+        """Whether what comes to this address of ours is heard here; a macro counts as all of them."""
+        text = self.address.partition("%")[0]
+        if text in LOCAL_MACROS:
+            return True
+        address = ipaddress.ip_address(text)
+        return address == local or (address.is_unspecified and address.version == local.version)
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -48,6 +57,10 @@ class Endpoint:
     address: Address | None = None
     name: str = ""
     port: int = 0
+
+    @property
+    def is_name(self) -> bool:
+        return self.address is None and self.name.partition("%")[0] not in MACROS
 
     def matches(self, address: Address) -> bool:
         """Whether a packet from ``address`` may come from here. An FQDN never matches, as upstream."""
@@ -72,7 +85,9 @@ class IkeSettings:
     """One ``ikev1`` or ``ikev2`` block of a remote.
 
     ``hashes`` are rows of HASHES for IKEv1 and of INTEGRITIES for IKEv2; ``encryption`` holds (CIPHERS row, key
-    bits) pairs. ``pre_shared_key`` is a path, "" where none is set. ``scripts`` holds (event, path) pairs.
+    bits) pairs. ``additional`` holds the groups of each additional key exchange, among which may be ``none``, or () for
+    one that isn't wanted. ``pre_shared_key`` and ``ppk`` are paths, "" where none is set. ``scripts`` holds (event,
+    path) pairs.
     """
 
     protocol: str
@@ -87,15 +102,21 @@ class IkeSettings:
     hashes: tuple[str, ...] = ()
     prfs: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    additional: tuple[tuple[str, ...], ...] = ()
     auth_methods: tuple[str, ...] = ()
     pre_shared_key: str = ""
+    ppk: str = ""
+    ppk_id: str = ""
+    ppk_required: bool = False
     lifetime_seconds: int = 28800
     lifetime_bytes: int = 0
+    reauth_seconds: int = 0
     proposal_check: str = "obey"
     selector_check: str = "exact"
     nonce_size: int = 32
     initial_contact: bool = False
     nat_traversal: bool = True
+    force_encapsulation: bool = False
     need_pfs: bool = False
     dpd: bool = True
     dpd_delay: int = 0
@@ -108,6 +129,7 @@ class IkeSettings:
     child_negotiation_limit: int = 30  # ipsec_sa_nego_time_limit
     grace_period: int = 0
     cookie_required: bool = False
+    childless: str = ALLOW
     random_pad_content: bool = True
     scripts: tuple[tuple[str, str], ...] = ()
     logmode: str = "normal"
@@ -163,13 +185,26 @@ class SaProposal:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One selector of a tunnel: its index, its mirror's ("" without one), its traffic."""
+
+    name: str
+    inbound: str
+    selector: Traffic
+
+
+@dataclass(frozen=True)
 class Tunnel:
     """A selector with all of its policy. ``name`` is the selector's index.
 
     Those of ``Effective.tunnels`` are outbound, and ``inbound`` names the selector that mirrors them ("" without one);
     those of ``Effective.inbound`` are the inbound selectors, as written (source is the peer's side). ``proposals``
     are the SAs of one bundle, one per protocol. ``my_address`` and ``peers_address`` are as the policy has them:
-    they do not turn round with the direction. ``rank`` is the selector's place in the file.
+    they do not turn round with the direction. The actions are words of the language (``trap``, ``restart``, …). A
+    ``replay_window`` of 0 means no protection. ``esn``: we want extended sequence numbers; a peer that insists on them
+    gets them anyway. ``rank`` is the selector's place in the file. ``shared``: one child SA carries the traffic of all
+    of the policy's selectors; where :func:`ike.policy.shared.gathered` has made one tunnel of them, ``companions`` are
+    those after the first.
     """
 
     name: str
@@ -186,10 +221,23 @@ class Tunnel:
     reqid: int = 0
     lifetime_seconds: int = 0
     lifetime_bytes: int = 0
+    lifetime_packets: int = 0
+    replay_window: int = REPLAY_WINDOW
+    esn: bool = False
+    start_action: str = TRAP
+    close_action: str = TRAP
+    dpd_action: str = RESTART
     proposals: tuple[SaProposal, ...] = ()
+    shared: bool = False
+    companions: tuple[Member, ...] = ()
     direction: str = OUTBOUND
     rank: int = 0
     position: Position = field(default=Position(), compare=False)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All of its selectors."""
+        return (Member(self.name, self.inbound, self.selector), *self.companions)
 
 
 @dataclass(frozen=True)

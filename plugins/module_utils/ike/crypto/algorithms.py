@@ -84,7 +84,7 @@ class Prf:
 
 @dataclass(frozen=True)
 class Group:
-    """A key exchange method: transform type 4, and IKEv1's group description."""
+    """A key exchange method: transform types 4 and 6 to 12, and IKEv1's group description."""
 
     name: str
     number: int
@@ -92,7 +92,13 @@ class Group:
     bits: int
     public: int  # bytes of the initiator's public value
     ikev1: bool = True
+    answer: int = 0  # bytes of the responder's, where it isn't of the same kind
     weak: str = ""
+
+    @property
+    def kem(self) -> bool:
+        """Whether it encapsulates a secret: its responder has no key pair, and it comes in addition to others."""
+        return self.kind == "mlkem"
 
 
 _LEGACY = "64-bit block: a birthday bound of 32 GB per key (Sweet32)"
@@ -220,8 +226,8 @@ GROUPS = {
         Group("ecp521", 21, "ecp", 521, 132),
         Group("curve25519", 31, "x25519", 255, 32),
         Group("curve448", 32, "x448", 448, 56),
-        Group("mlkem768", 36, "mlkem", 768, 1184, ikev1=False),
-        Group("mlkem1024", 37, "mlkem", 1024, 1568, ikev1=False),
+        Group("mlkem768", 36, "mlkem", 768, 1184, ikev1=False, answer=1088),
+        Group("mlkem1024", 37, "mlkem", 1024, 1568, ikev1=False, answer=1568),
     )
 }
 

@@ -8,12 +8,15 @@ Everything above asks this module for primitives, and for whether an algorithm c
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 try:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TripleDES warns that it moves to "decrepit"; the next block follows it
-        from cryptography.exceptions import InvalidTag
+        from cryptography import __version__ as version
+        from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+        from cryptography.hazmat.backends.openssl import backend as openssl
         from cryptography.hazmat.primitives.asymmetric import dh, ec, x448, x25519
         from cryptography.hazmat.primitives.ciphers import Cipher, modes
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -29,6 +32,11 @@ try:
 except ImportError as error:
     IMPORT_ERROR = error
 
+try:
+    from cryptography.hazmat.primitives.asymmetric import mlkem
+except ImportError:
+    mlkem = None  # before 48
+
 __all__ = [
     "AES",
     "AESGCM",
@@ -41,11 +49,33 @@ __all__ = [
     "TripleDES",
     "dh",
     "ec",
+    "mlkem",
     "modes",
     "require",
+    "runs_mlkem",
+    "versions",
     "x448",
     "x25519",
 ]
+
+
+@functools.cache
+def runs_mlkem() -> bool:
+    """Whether ML-KEM can be run here: tried, since it takes a library and an OpenSSL that both have it."""
+    if IMPORT_ERROR is not None or mlkem is None:
+        return False
+    try:
+        mlkem.MLKEM768PrivateKey.generate()
+    except UnsupportedAlgorithm:
+        return False
+    return True
+
+
+def versions() -> str:
+    """What we run on, for people: ``cryptography 38.0.4, OpenSSL 3.0.19``."""
+    if IMPORT_ERROR is not None:
+        return "no cryptography"
+    return "cryptography {}, {}".format(version, " ".join(openssl.openssl_version_text().split()[:2]))
 
 
 class CryptographyMissing(Exception):

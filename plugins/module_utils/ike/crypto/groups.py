@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Key exchange methods: fresh key pairs and shared secrets (RFC 2409 6, RFC 3526, RFC 5903, RFC 8031).
+"""Key exchange methods: fresh key pairs and shared secrets (RFC 2409 6, RFC 3526, RFC 5903, RFC 8031, FIPS 203).
 
 A peer's public value is checked before any arithmetic (RFC 6989): its length, its range, its curve.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from . import backend
-from .algorithms import Group
+from .algorithms import GROUPS, Group
 
 
 class KeyExchangeError(Exception):
@@ -29,11 +29,11 @@ class KeyPair:
         self._private = private
 
     def shared(self, peer: bytes) -> bytes:
-        """The shared secret: as long as the modulus (modp) or the coordinate. KeyExchangeError on a bad value."""
-        if len(peer) != self.group.public:
-            raise KeyExchangeError(
-                "{} wants a public value of {} bytes, not {}".format(self.group.name, self.group.public, len(peer))
-            )
+        """The shared secret: as long as the modulus (modp) or the coordinate, 32 bytes of a KEM.
+
+        ``peer`` is the other end's public value, which of a KEM is its ciphertext. KeyExchangeError on a bad value.
+        """
+        _check_length(self.group, peer, self.group.answer or self.group.public)
         try:
             return _METHODS[self.group.kind][1](self.group, self._private, peer)
         except ValueError as error:
@@ -44,6 +44,21 @@ def generate(group: Group) -> KeyPair:
     """A fresh key pair of this group."""
     public, private = _METHODS[group.kind][0](group)
     return KeyPair(group, public, private)
+
+
+def encapsulate(group: Group, peer: bytes) -> tuple[bytes, bytes]:
+    """A KEM's responder: (the public value to answer with, the shared secret). KeyExchangeError on a bad value."""
+    _check_length(group, peer, group.public)
+    try:
+        secret, ciphertext = _mlkem(group)[1].from_public_bytes(peer).encapsulate()
+    except ValueError as error:
+        raise KeyExchangeError("a public value outside of {}".format(group.name)) from error
+    return ciphertext, secret
+
+
+def _check_length(group: Group, peer: bytes, wanted: int) -> None:
+    if len(peer) != wanted:
+        raise KeyExchangeError("{} wants a public value of {} bytes, not {}".format(group.name, wanted, len(peer)))
 
 
 # modp: RFC 2409 6.1, 6.2 and RFC 3526. Every modulus is 2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) * pi) + k).
@@ -162,14 +177,48 @@ def _raw_public(key: object) -> bytes:
     return key.public_key().public_bytes(backend.Encoding.Raw, backend.PublicFormat.Raw)
 
 
+def _mlkem(group: Group) -> tuple[object, object]:
+    """The library's classes: private, public."""
+    names = ("MLKEM{}{}Key".format(group.bits, half) for half in ("Private", "Public"))
+    private, public = (getattr(backend.mlkem, name) for name in names)
+    return private, public
+
+
+def _generate_mlkem(group: Group) -> tuple[bytes, object]:
+    key = _mlkem(group)[0].generate()
+    return key.public_key().public_bytes_raw(), key
+
+
+def _shared_mlkem(group: Group, private: object, peer: bytes) -> bytes:
+    return private.decapsulate(peer)
+
+
 _METHODS = {
     "modp": (_generate_modp, _shared_modp),
     "ecp": (_generate_ecp, _shared_ecp),
     "x25519": (_generate_x25519, _shared_x25519),
     "x448": (_generate_x448, _shared_x448),
+    "mlkem": (_generate_mlkem, _shared_mlkem),
 }
 
 
 def supported(group: Group) -> bool:
     """Whether this method can be run here."""
-    return backend.IMPORT_ERROR is None and group.kind in _METHODS
+    return not lacking(group)
+
+
+def lacking(group: Group) -> str:
+    """What this method needs and isn't here; "" where it can be run."""
+    if backend.IMPORT_ERROR is not None:
+        return "the Python package cryptography is missing"
+    if group.kem and not backend.runs_mlkem():
+        return "{} needs cryptography 48 or newer on OpenSSL 3.5 or newer; here is {}".format(
+            group.name, backend.versions()
+        )
+    return ""
+
+
+def all_lacking() -> dict[str, str]:
+    """The methods that can't be run here, and what each would need."""
+    reasons = {name: lacking(group) for name, group in GROUPS.items()}
+    return {name: reason for name, reason in reasons.items() if reason}

@@ -6,6 +6,7 @@
 {"command": "up", "name": "osaka_out", "wait": 40}      {"ok": true}
 {"command": "status"}                                   {"ok": true, "status": {…}}
 {"command": "nonsense"}                                 {"ok": false, "error": "…"}
+{"command": "monitor"}                                  {"ok": true}, then a line for each event
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import json
 import os
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Union
+
+from .monitor import CUT_OFF, Feed
 
 MAX_REQUEST = 65536  # bytes of one line
 _MAX_CLIENTS = 32
 _SLOW_SECONDS = 30.0  # that a client may take to send its request, or to read an answer
 
-Handler = Callable[[dict], Awaitable[dict]]
+Handler = Callable[[dict], Awaitable[Union[dict, Feed]]]
 
 
 class RequestError(Exception):
@@ -29,7 +32,10 @@ class RequestError(Exception):
 
 
 class ControlServer:
-    """Serves requests by awaiting ``handler``; a slow or rude client hurts nobody else."""
+    """Serves requests by awaiting ``handler``; a slow or rude client hurts nobody else.
+
+    Where that answers with a feed, the connection carries its events from then on.
+    """
 
     def __init__(self, path: str, handler: Handler) -> None:
         self._path = Path(path)
@@ -71,16 +77,43 @@ class ControlServer:
         if not line:
             return False
         answer = await self._answer(line)
-        writer.write(json.dumps(answer).encode() + b"\n")
-        await asyncio.wait_for(writer.drain(), _SLOW_SECONDS)
+        if isinstance(answer, Feed):
+            await self._stream(answer, reader, writer)
+            return False
+        await self._write(writer, [answer])
         return True
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _write(self, writer: asyncio.StreamWriter, documents: list[dict[str, Any]]) -> None:
+        writer.write(b"".join(json.dumps(one).encode() + b"\n" for one in documents))
+        await asyncio.wait_for(writer.drain(), _SLOW_SECONDS)
+
+    async def _stream(self, feed: Feed, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Write events until the client goes, says something, or is cut off."""
+        gone = asyncio.ensure_future(reader.read(1))
+        taking = asyncio.ensure_future(feed.take())
+        try:
+            await self._write(writer, [{"ok": True}])
+            while not gone.done():
+                await asyncio.wait({gone, taking}, return_when=asyncio.FIRST_COMPLETED)
+                if taking.done():
+                    events = taking.result()
+                    await self._write(writer, events)
+                    if events[-1]["event"] == CUT_OFF:
+                        return
+                    taking = asyncio.ensure_future(feed.take())
+        finally:
+            gone.cancel()
+            taking.cancel()
+            await asyncio.gather(gone, taking, return_exceptions=True)
+            feed.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any] | Feed:
         try:
             request = json.loads(line)
             if not isinstance(request, dict) or not isinstance(request.get("command"), str):
                 raise RequestError("a request is a JSON object with a command")
-            return {"ok": True, **await self._handler(request)}
+            answer = await self._handler(request)
+            return answer if isinstance(answer, Feed) else {"ok": True, **answer}
         except (ValueError, RecursionError):
             return {"ok": False, "error": "not JSON"}
         except RequestError as error:

@@ -14,19 +14,22 @@ import threading
 from dataclasses import replace
 from typing import Any, Callable
 
-from ..config.psk import PskError, read_psk
+from ..config.psk import PskError, read_psk, read_psks
 from ..exchange.effects import (
     AllocateSpi,
     Install,
+    NamedAddress,
     PacketsReceived,
+    PostQuantumKey,
     Remove,
     RunScript,
-    SharedKey,
+    SharedKeys,
     SourceAddress,
 )
 from ..exchange.errors import LocalError
 from ..kernel.base import Kernel, KernelError
 from ..policy.sa import Address
+from .names import Names
 
 LOGGER = logging.getLogger("ike")
 
@@ -35,17 +38,24 @@ _DISCARD_PORT = 9  # nothing is sent: connecting a UDP socket only asks for the 
 
 
 class Rim:
-    """``perform`` gives each effect's answer, or raises LocalError in words for the operator."""
+    """``perform`` gives each effect's answer, or raises LocalError in words for the operator.
 
-    def __init__(self, kernel: Kernel) -> None:
+    ``settled(reqid, local, peer)`` is told between which ends a tunnel is about to have SAs.
+    """
+
+    def __init__(self, kernel: Kernel, settled: Callable[[int, Address, Address], None] | None = None) -> None:
         self._kernel = kernel
+        self._settled = settled
+        self._names = Names()
         self._actions: dict[type, Callable[[Any], Any]] = {
-            SharedKey: _shared_key,
+            SharedKeys: _shared_keys,
+            PostQuantumKey: _post_quantum_key,
             AllocateSpi: self._allocate_spi,
             Install: self._install,
             Remove: self._remove,
             PacketsReceived: self._packets_received,
             SourceAddress: _source_address,
+            NamedAddress: self._named_address,
             RunScript: _run_script,
         }
 
@@ -62,6 +72,8 @@ class Rim:
         window = min(effect.association.replay_window, self._kernel.largest_window)
         association = replace(effect.association, replay_window=window)
         if effect.inbound:
+            if self._settled is not None:
+                self._settled(association.reqid, association.destination, association.source)
             self._kernel.update_sa(association)
         else:
             self._kernel.add_sa(association)
@@ -74,16 +86,29 @@ class Rim:
         states = [self._kernel.query_sa(sa_id) for sa_id in effect.ids]
         return sum(state.packets for state in states if state is not None)
 
+    def _named_address(self, effect: NamedAddress) -> Address:
+        return self._names.find(effect.name, effect.version)
 
-def _shared_key(effect: SharedKey) -> bytes:
+
+def _shared_keys(effect: SharedKeys) -> tuple[bytes, ...]:
     """Read at each authentication, as racoon2 does: a rotated key needs no reload."""
     path = effect.settings.pre_shared_key
     if not path:
         raise LocalError("no pre_shared_key is configured")
     try:
-        return read_psk(path, os.geteuid())
+        keys, complaints = read_psks(path, os.geteuid())
     except PskError as error:
         raise LocalError("pre-shared key {}".format(error)) from error
+    for complaint in complaints:
+        LOGGER.warning("pre-shared key %s", complaint)
+    return keys
+
+
+def _post_quantum_key(effect: PostQuantumKey) -> bytes:
+    try:
+        return read_psk(effect.settings.ppk, os.geteuid())
+    except PskError as error:
+        raise LocalError("PPK {}".format(error)) from error
 
 
 def _source_address(effect: SourceAddress) -> Address:

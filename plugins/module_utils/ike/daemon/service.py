@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -17,22 +18,28 @@ from .. import about
 from ..config.checks.run import check
 from ..config.checks.subject import Options as CheckOptions
 from ..config.effective import effective
+from ..config.grammar import NO_KE
 from ..config.loader import load
 from ..config.problem import ERROR, Problem
-from ..config.settings import Effective
-from ..exchange.effects import SourceAddress
+from ..config.settings import Effective, Remote
+from ..crypto import groups
+from ..exchange.effects import NamedAddress, SourceAddress
 from ..exchange.engine import Engine
 from ..exchange.errors import LocalError
 from ..exchange.host import Host
-from ..kernel.base import Acquire, Expire, Kernel
+from ..kernel.base import Acquire, Expire, Kernel, KernelError
+from ..policy.spd import outer_version
 from . import policies, sockets
+from .addresses import Looks, watch_addresses
 from .control import ControlServer, RequestError
 from .keypool import KeyPool
+from .monitor import Feed
 from .rim import Rim
 
 LOGGER = logging.getLogger("ike")
 
 _MAX_WAIT = 3600
+_MAX_WATCHERS = 8
 _IDLE_SECONDS = 0.002  # without an event: time to make a key pair, while a peer makes its own
 
 
@@ -57,15 +64,25 @@ class Options:
 def read_configuration(file: str, reqids: range) -> Effective:
     """The configuration, ready to run. Raises ConfigurationError with every problem; warnings go to the log."""
     loaded = load(file)
-    problems = check(loaded, CheckOptions(files=False))
+    lacking = groups.all_lacking()
+    problems = check(loaded, CheckOptions(files=False, lacking=lacking))
     if loaded.configuration is None or any(problem.is_error for problem in problems):
         raise ConfigurationError([problem for problem in problems if problem.is_error])
     for problem in problems:
         LOGGER.warning("%s", problem)
+    meaning = effective(loaded.configuration)
+    for name in sorted({name for remote in meaning.remotes for name in _additional(remote)} & set(lacking)):
+        LOGGER.info("%s: peers are met without it", lacking[name])
     try:
-        return policies.numbered(effective(loaded.configuration), reqids)
+        return policies.numbered(meaning, reqids)
     except policies.TooManyTunnels as error:
         raise ConfigurationError([Problem(file, 0, 0, ERROR, str(error))]) from error
+
+
+def _additional(remote: Remote) -> set[str]:
+    """The additional key exchanges that a remote may do without."""
+    levels = remote.ikev2.additional if remote.ikev2 is not None else ()
+    return {name for level in levels if NO_KE in level for name in level}
 
 
 class Daemon:
@@ -74,16 +91,17 @@ class Daemon:
     def __init__(self, options: Options, kernel: Kernel) -> None:
         self._options = options
         self._kernel = kernel
-        self._rim = Rim(kernel)
         self._configuration = read_configuration(options.file, kernel.reqids)
         self._policies = policies.PolicyTable(kernel, LOGGER.warning)
+        self._rim = Rim(kernel, self._policies.learn)
         self._keys = KeyPool()
         self._engine = Engine(self._configuration, Host(self._rim.perform, LOGGER.log, key_pair=self._keys.take))
         self._listeners: list[sockets.Listener] = []
         self._control = ControlServer(options.control, self._request)
+        self._addresses = watch_addresses()
+        self._looks = Looks(self._look_at_addresses)
         self._timer: asyncio.TimerHandle | None = None
         self._refill: asyncio.Handle | None = None
-        self._stopped = asyncio.Event()
         self._handing_over = False
 
     async def run(self) -> bool:
@@ -92,12 +110,18 @@ class Daemon:
         True where the program is to be started anew: everything in the kernel then waits for the next run.
         """
         self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        left = [state for state in self._kernel.list_sas() if state.reqid in self._kernel.reqids]
+        self._ask_for_names()
+        self._policies.adopt(self._configuration, left)
         self._apply_policies()
         self._listen()
         self._loop.add_reader(self._kernel.fileno(), self._on_kernel)
-        self._engine.adopt(
-            [state for state in self._kernel.list_sas() if state.reqid in self._kernel.reqids], self._loop.time()
-        )
+        if self._addresses is not None:
+            self._loop.add_reader(self._addresses.fileno(), self._on_addresses)
+            self._engine.addresses_changed(self._addresses.addresses, self._loop.time())
+        self._engine.adopt(left, self._loop.time())
+        self._engine.start(self._loop.time())
         await self._control.start()
         self._handle_signals()
         self._settle()
@@ -125,6 +149,19 @@ class Daemon:
             else:
                 LOGGER.warning("kernel events were lost: SAs are compared anew")
                 self._engine.compare([state.id for state in self._kernel.list_sas()], now)
+        self._settle()
+
+    def _on_addresses(self) -> None:
+        try:
+            if not self._addresses.changed():
+                return
+        except KernelError as error:
+            LOGGER.warning("this host's addresses: %s", error)
+            return
+        self._looks.changed(self._loop)
+
+    def _look_at_addresses(self) -> None:
+        self._engine.addresses_changed(self._addresses.addresses, self._loop.time())
         self._settle()
 
     def _on_timer(self) -> None:
@@ -166,6 +203,16 @@ class Daemon:
 
     # Configuration
 
+    def _ask_for_names(self) -> None:
+        """Have the peers' addresses at hand that only have a name: to ask for them takes a while."""
+        versions = {tunnel.remote: outer_version(tunnel) for tunnel in self._configuration.tunnels}
+        for remote in self._configuration.remotes:
+            blocks = [remote.settings(protocol) for protocol in remote.acceptable]
+            for endpoint in (one for block in blocks if block is not None for one in block.peers):
+                if endpoint.is_name:
+                    with contextlib.suppress(LocalError):
+                        self._rim.perform(NamedAddress(endpoint.name, versions.get(remote.name, 4)))
+
     def _apply_policies(self) -> None:
         if self._options.spd:
             self._policies.apply(self._configuration, self._resolve)
@@ -201,7 +248,8 @@ class Daemon:
         configuration = read_configuration(self._options.file, self._kernel.reqids)
         changes = self._engine.reconfigure(configuration, self._loop.time(), dry_run)
         if not dry_run:
-            self._configuration = self._engine.configuration
+            self._configuration = configuration
+            self._ask_for_names()
             self._apply_policies()
             self._listen()
             self._settle()
@@ -210,9 +258,11 @@ class Daemon:
 
     # Control
 
-    async def _request(self, request: dict) -> dict:
+    async def _request(self, request: dict) -> dict | Feed:
         commands = {
             "status": self._status,
+            "monitor": self._monitor,
+            "trace": self._trace,
             "up": self._up,
             "rekey": self._rekey,
             "reauth": self._reauthenticate,
@@ -229,6 +279,30 @@ class Daemon:
     async def _status(self, request: dict) -> dict:
         document = self._engine.status(self._loop.time())
         return {"status": {"version": about.VERSION, "kernel": self._kernel.name, **document}}
+
+    async def _monitor(self, request: dict) -> Feed:
+        watchers = self._engine.host.watchers
+        if len(watchers) >= _MAX_WATCHERS:
+            raise RequestError("{} are watching already".format(len(watchers)))
+
+        def tell(event: Any) -> None:
+            feed.put(event.fields())
+
+        def ended(feed: Feed) -> None:
+            watchers.remove(tell)
+            if feed.lost:
+                LOGGER.warning("a watcher reads too slowly: it was cut off, %d events were lost to it", feed.lost)
+
+        feed = Feed(ended)
+        watchers.append(tell)
+        return feed
+
+    async def _trace(self, request: dict) -> dict:
+        name = request.get("name")
+        packets = self._engine.trace(name, self._loop.time()) if isinstance(name, str) else None
+        if packets is None:
+            raise RequestError("no remote has this name, and it is no address: {}".format(name))
+        return {"packets": packets}
 
     async def _up(self, request: dict) -> dict:
         return await self._wait_for(self._engine.up, request)
@@ -316,6 +390,8 @@ class Daemon:
             self._policies.remove()
         for listener in self._listeners:
             listener.close()
+        if self._addresses is not None:
+            self._addresses.close()
         self._kernel.close()
 
 

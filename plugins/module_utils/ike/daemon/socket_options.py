@@ -27,6 +27,7 @@ class SocketOptions:
     ``bind_any``, by IP version, is the (level, option) that lets a socket be bound to an address that this host
     doesn't have. ``receive_ipv4`` asks for the address that a datagram came to; a control message of type
     ``address_ipv4`` then brings it (``arrival``), and one of the same type chooses the source (``departure``).
+    ``receive_buffer`` are the options of level SOL_SOCKET that enlarge it, the strongest first.
     """
 
     bind_any: dict[int, tuple[int, int]]
@@ -34,6 +35,7 @@ class SocketOptions:
     address_ipv4: int
     arrival: struct.Struct
     departure: struct.Struct
+    receive_buffer: tuple[int, ...] = (socket.SO_RCVBUF,)
 
     def learn_address(self, version: int) -> tuple[int, int]:
         """(level, option) that asks for the address that each datagram came to."""
@@ -63,6 +65,7 @@ LINUX = SocketOptions(
     address_ipv4=8,
     arrival=struct.Struct("=8x4s"),  # struct in_pktinfo: interface, our address to reply from, the header's
     departure=struct.Struct("=4x4s4x"),
+    receive_buffer=(33, socket.SO_RCVBUF),  # SO_RCVBUFFORCE goes beyond net.core.rmem_max
 )
 
 FREEBSD = SocketOptions(

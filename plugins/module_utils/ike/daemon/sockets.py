@@ -16,14 +16,17 @@ from ..exchange.host import NAT_KEEPALIVE
 from ..exchange.path import IKE_PORT, NAT_PORT, Path
 from ..kernel.base import Kernel, KernelError
 from ..policy.sa import Address
+from ..wire.header import NO_SPI
 from .socket_options import this_systems_options
 
 LOGGER = logging.getLogger("ike")
 
 MAX_DATAGRAM = 65535
 NON_ESP_MARKER = bytes(4)  # RFC 3948 2.2
+_RESPONDER_SPI = slice(8, 16)  # in the header (RFC 7296 3.1)
 
 _ANCILLARY = 256
+_RECEIVE_BUFFER = 2 << 20  # bytes: hundreds of peers may begin at once, and strangers too
 _BATCH = 64  # datagrams that one socket may bring before others get their turn
 
 
@@ -65,9 +68,19 @@ class Listener:
         self.socket.setsockopt(*self._options.learn_address(self.address.version), 1)
         if bypass:
             kernel.bypass(self.socket)
+        self._make_room()
         self.socket.bind((str(self.address), self.port))
         if self.marked:
             self._encapsulate(kernel)
+
+    def _make_room(self) -> None:
+        """Ask for a large receive buffer; what the system gives has to do."""
+        for option in self._options.receive_buffer:
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, option, _RECEIVE_BUFFER)
+            except OSError:
+                continue
+            return
 
     def _encapsulate(self, kernel: Kernel) -> None:
         """Have ESP in UDP decapsulated. Not every kernel can over IPv6, where it's hardly ever needed."""
@@ -84,8 +97,12 @@ class Listener:
     def close(self) -> None:
         self.socket.close()
 
-    def receive(self) -> Iterator[Datagram]:
-        """What waits, up to a batch; keepalives and ESP that strayed here are left out."""
+    def receive(self) -> list[Datagram]:
+        """What waits, up to a batch: those whom we know before those who begin, so that no crowd keeps them waiting."""
+        return sorted(self._waiting(), key=_begins)
+
+    def _waiting(self) -> Iterator[Datagram]:
+        """A batch in its order; keepalives and ESP that strayed here are left out."""
         for _datagram in range(_BATCH):
             try:
                 data, ancillary, _flags, peer = self.socket.recvmsg(MAX_DATAGRAM, _ANCILLARY)
@@ -110,6 +127,11 @@ class Listener:
         # A socket that is bound to one address sends from it; FreeBSD refuses to be told so.
         source = [self._options.send_from(path.local)] if self.address.is_unspecified else []
         self.socket.sendmsg([data], source, 0, (str(path.peer), path.peer_port))
+
+
+def _begins(datagram: Datagram) -> bool:
+    """Whether a datagram names no SPI of the responder's, as the first of an IKE SA."""
+    return datagram.data[_RESPONDER_SPI] == NO_SPI
 
 
 def wanted(listen: tuple[Listen, ...]) -> list[tuple[Address, int]]:

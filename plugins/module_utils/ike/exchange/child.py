@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config.settings import Tunnel
+from ..config.settings import Member, Tunnel
 from ..policy.sa import AH, ESP, Address, Lifetime, SaId
+from .path import Path
 
 UP = "up"
 REKEYED = "rekeyed"  # a younger one carries the traffic; this one still receives
@@ -22,14 +23,16 @@ _RESPONDER_LATER = 0.05  # so that both ends seldom begin at once
 class ChildSa:
     """Both directions of one child.
 
-    ``since`` is in the engine's seconds; ``took`` is how long its negotiation was; lifetimes in seconds and bytes.
-    In IKEv2 ``ike`` is the id of the IKE SA that it belongs to, ``replaces`` the inbound SPI of the child that it was
-    made for (0 for none), ``precedence`` the smaller nonce of its exchange: the lower one loses a collision.
+    ``path`` is its packets', with UDP ports where they are encapsulated, else with none. ``since`` is in the engine's
+    seconds; ``took`` is how long its negotiation was; lifetimes in seconds and bytes. In IKEv2 ``ike`` is the
+    id of the IKE SA that it belongs to, ``replaces`` the inbound SPI of the child that it was made for (0 for none),
+    ``precedence`` the smaller nonce of its exchange: the lower one loses a collision. ``local_traffic`` and
+    ``peer_traffic`` name the selectors that were agreed on, ``unserved`` those of the tunnel's that the peer left out.
+    ``sends``: its outbound SA is installed, or the negotiation that is to do so isn't over.
     """
 
     tunnel: Tunnel
-    local: Address
-    peer: Address
+    path: Path
     protocol: str
     spi_in: int
     spi_out: int
@@ -43,9 +46,31 @@ class ChildSa:
     initiated: bool = False
     pfs: str = ""
     state: str = UP
+    revived: bool = False  # carries the traffic again since the peer deleted its successor
     ike: str = ""
     replaces: int = 0
     precedence: bytes = b""
+    local_traffic: tuple[str, ...] = ()
+    peer_traffic: tuple[str, ...] = ()
+    unserved: tuple[str, ...] = ()
+    sends: bool = True
+
+    def serves(self, member: Member) -> bool:
+        """Whether it carries this selector's traffic."""
+        return member.name not in self.unserved
+
+    def leads_as(self, other: ChildSa) -> bool:
+        """Whether its packets go where the other's do: ports count where both have them."""
+        same_ports = self.path == other.path or 0 in (self.path.peer_port, other.path.peer_port)
+        return (self.local, self.peer) == (other.local, other.peer) and same_ports
+
+    @property
+    def local(self) -> Address:
+        return self.path.local
+
+    @property
+    def peer(self) -> Address:
+        return self.path.peer
 
     @property
     def inbound(self) -> SaId:
@@ -66,6 +91,8 @@ class ChildSa:
             hard_seconds=self.lifetime_seconds,
             soft_bytes=int(self.lifetime_bytes * share),
             hard_bytes=self.lifetime_bytes,
+            soft_packets=int(self.tunnel.lifetime_packets * share),
+            hard_packets=self.tunnel.lifetime_packets,
         )
 
     def __str__(self) -> str:

@@ -47,12 +47,29 @@ class Final:
     encrypted: bool = False
 
 
+@dataclass(frozen=True)
+class Await:
+    """Send nothing, and wait for the peer's next request, which has to fit ``expect``; the answer is that message."""
+
+    expect: Any
+
+
 # The rim
 
 
 @dataclass(frozen=True)
-class SharedKey:
-    """The pre-shared key for a peer, read now: bytes. LocalError names what is wrong with the file."""
+class SharedKeys:
+    """The pre-shared keys for a peer, read now: a tuple of bytes. We prove the first one, the peer any of them.
+
+    More than one is there while a key is being rotated. LocalError names what is wrong with the file.
+    """
+
+    settings: IkeSettings
+
+
+@dataclass(frozen=True)
+class PostQuantumKey:
+    """The post-quantum pre-shared key for a peer (RFC 8784), read now: bytes. LocalError as with SharedKeys."""
 
     settings: IkeSettings
 
@@ -98,6 +115,14 @@ class SourceAddress:
 
 
 @dataclass(frozen=True)
+class NamedAddress:
+    """The address of this IP version that a peer's name stands for: an address. LocalError where there is none yet."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True)
 class RunScript:
     """Run an operator's hook script: ``environment`` is all that it gets (racoon2's names)."""
 
@@ -106,5 +131,16 @@ class RunScript:
     environment: tuple[tuple[str, str], ...]
 
 
-Message = Union[Request, Reply, Final]
-Effect = Union[Message, SharedKey, AllocateSpi, Install, Remove, PacketsReceived, SourceAddress, RunScript]
+Message = Union[Request, Reply, Final, Await]
+Effect = Union[
+    Message,
+    SharedKeys,
+    PostQuantumKey,
+    AllocateSpi,
+    Install,
+    Remove,
+    PacketsReceived,
+    SourceAddress,
+    NamedAddress,
+    RunScript,
+]

@@ -7,26 +7,29 @@ engine.receive(datagram, path, now)     engine.outbox        (path, datagram) pa
 engine.acquire(reqid, now)              engine.deadline()    when run_timers wants to be called
 engine.up(name, now, watcher)           engine.status(now)   what is configured and what is up
 engine.expire(sa_id, hard, now)
+engine.addresses_changed(addresses, now)
 engine.run_timers(now)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Union
+from collections.abc import Collection, Iterable
+from typing import Any, Callable, Union
 
 from ..config.settings import IKEV1, IKEV2, Effective, IkeSettings, Remote, Tunnel
 from ..policy.sa import Address, SaId, SaState
+from ..policy.shared import gathered
 from ..wire.cursor import WireError
 from ..wire.header import NO_SPI, Header, decode_header
-from . import hooks, reconfiguration, status
+from . import events, hooks, reconfiguration, status, trace_text
 from .child import UP, ChildSa
+from .effects import SourceAddress
 from .errors import LocalError
 from .host import Host
 from .path import Path
 from .peers import Peers
 from .sessions import SessionTable
-from .tunnels import Tunnels, TunnelState, Watcher
+from .tunnels import OVERLAP, Tunnels, TunnelState, Watcher
 from .v1.entrance import Entrance as V1Entrance
 from .v1.session import CONNECTING, ESTABLISHED
 from .v1.session import Session as V1Session
@@ -35,6 +38,12 @@ from .v2.session import Session as V2Session
 
 Session = Union[V1Session, V2Session]
 
+_SUPERSEDED = (
+    OVERLAP + 3.0
+)  # seconds from a renewed tunnel's new child until its old IKE SA goes, after the old children
+_TURNS = 300.0  # seconds between two changes of address in the middle of an attempt
+_NOT_LISTENING = "we no longer listen at {}"
+_ADDRESS_LOST = "this host no longer has the address {}"
 _SESSIONS = {IKEV1: V1Session, IKEV2: V2Session}
 
 
@@ -42,10 +51,11 @@ class Engine:
     """Sessions, tunnels, and who talks to whom."""
 
     def __init__(self, configuration: Effective, host: Host) -> None:
-        self.configuration = configuration
+        self.configuration = configuration = gathered(configuration)
         self.host = host
         self.tunnels = Tunnels(self, configuration.tunnels)
         self._peers = Peers(configuration, host)
+        host.trace.configure(self._peers.addresses())
         self._sessions = SessionTable()
         self._announced: set[Session] = set()  # established, and their scripts know
         self._entrances = {1: V1Entrance(), 2: V2Entrance(host, self._sessions)}  # by the header's major version
@@ -56,6 +66,7 @@ class Engine:
         """A datagram from the network, without non-ESP marker."""
         self.host.now = now
         self.host.count("received")
+        self.host.trace.received(path, datagram, now)
         try:
             header = decode_header(datagram)
         except WireError as error:
@@ -68,6 +79,7 @@ class Engine:
             self._accept(header, datagram, path)
         else:
             self._drop(path, "no IKE SA has these SPIs")
+            self._answer_stray(header, path)
 
     def acquire(self, reqid: int, now: float) -> None:
         """A packet met the policy of this reqid and found no SA."""
@@ -75,6 +87,11 @@ class Engine:
         state = self.tunnels.by_reqid(reqid)
         if state is None:
             self.host.debug("a packet asks for reqid {}, which is no tunnel's".format(reqid))
+            return
+        if not state.trapped:
+            self.host.debug("{}: a packet asks for it, but only an operator or the peer may".format(state.tunnel.name))
+            return
+        if state.up and self._sends_at_last(state.youngest):
             return
         self.host.debug("{}: a packet asks for it".format(state.tunnel.name))
         self.tunnels.begin(state)
@@ -131,6 +148,11 @@ class Engine:
             self.tunnels.begin(state, watcher, anew=True)
         return len(states)
 
+    def start(self, now: float) -> None:
+        """Begin the tunnels that are to be up from the start."""
+        self.host.now = now
+        self.tunnels.start()
+
     def adopt(self, found: Iterable[SaState], now: float) -> None:
         """Take over the SAs that an earlier run left in the kernel: their tunnels are made anew at once."""
         self.host.now = now
@@ -146,29 +168,56 @@ class Engine:
         """Forget the children that the kernel no longer has; for when its events were lost."""
         self.host.now = now
         known = set(present)
-        for child in [child for state in self.tunnels for child in state.children]:
-            if child.inbound not in known or child.outbound not in known:
-                self.tunnels.child_gone(child, "the kernel no longer has it")
+        gone = [
+            child
+            for child in self._children()
+            if child.inbound not in known or (child.sends and child.outbound not in known)
+        ]
+        self.delete_children(gone)
+        for child in gone:
+            self.tunnels.child_gone(child, "the kernel no longer has it")
+
+    def addresses_changed(self, addresses: Collection[Address], now: float) -> None:
+        """This host may have other addresses than before: leave those that it has no more, and begin at new ones.
+
+        May be called again without a change: the routes that belong to an address follow it.
+        """
+        self.host.now = now
+
+        def left(remote: Remote, path: Path) -> bool:
+            return path.local not in addresses and self._would_leave(remote, path)
+
+        for session in self.sessions:
+            if left(session.remote, session.path):
+                reason = _ADDRESS_LOST.format(session.path.local)
+                events.ike_sa(self.host, session, events.ADDRESS_CHANGED, reason)
+                session.abandon(reason)
+        self._drop_children(left, _ADDRESS_LOST)
+        for state in self.tunnels:
+            if state.begun_at not in addresses:
+                state.begun_at = None
+        self.tunnels.hasten(lambda state: self._begins_elsewhere(state, addresses))
 
     def reconfigure(self, configuration: Effective, now: float, dry_run: bool = False) -> dict[str, list[str]]:
         """Apply another configuration by its difference; the names of tunnels by what happens to them.
 
-        What didn't change keeps its SAs, its SPIs, and what it is just negotiating.
+        What didn't change keeps its SAs, its SPIs, and what it is just negotiating. A renewed tunnel keeps its SAs, and
+        the IKE SA that they belong to, until new ones are up; the peer may be reconfigured much later.
         """
         self.host.now = now
-        configuration = reconfiguration.reusing(configuration, self.configuration)
+        configuration = reconfiguration.reusing(gathered(configuration), self.configuration)
         changes = reconfiguration.changes(self.configuration, configuration)
         if dry_run:
             return changes
+        self._leave_unheard(configuration)
         for name in changes["removed"] + changes["changed"]:
             self._take_down(name)
         self.configuration = configuration
         self._peers = Peers(configuration, self.host)
-        remotes = [*configuration.remotes, configuration.default]
-        for session in self.sessions:
-            if not any(session.remote is remote for remote in remotes):
-                session.close("its configuration changed")
-        self.tunnels.replace(configuration.tunnels, set(changes["kept"]))
+        self.host.trace.configure(self._peers.addresses())
+        self.tunnels.replace(configuration.tunnels, set(changes["kept"]), set(changes["renewed"]))
+        self._close_superseded()
+        self.tunnels.renew(changes["renewed"])
         return changes
 
     def run_timers(self, now: float) -> None:
@@ -202,6 +251,15 @@ class Engine:
         """The status document: see docs/control.md."""
         return status.document(self, now)
 
+    def trace(self, name: str, now: float) -> list[dict] | None:
+        """The last packets of a remote, or of an address as text, decoded; None where it is neither."""
+        addresses = self._peers.addresses_of(name)
+        if addresses is None:
+            return None
+        seen = [one.path.peer for one in self._sessions if one.remote.name == name]
+        packets = [one for address in dict.fromkeys(addresses + seen) for one in self.host.trace.of(address)]
+        return [trace_text.packet(one, now - one.when) for one in sorted(packets, key=lambda one: one.when)]
+
     # What sessions report
 
     def tunnels_of(self, remote: Remote) -> list[Tunnel]:
@@ -222,6 +280,12 @@ class Engine:
 
     def remotes_at(self, address: Address, protocol: str) -> list[Remote]:
         return self._peers.all_at(protocol, address)
+
+    def carrying(self, tunnel: Tunnel) -> ChildSa | None:
+        """The child that carries a tunnel's traffic now."""
+        state = self.tunnels.get(tunnel.name)
+        up = [child for child in state.children if child.state == UP] if state is not None else []
+        return up[-1] if up else None
 
     def is_up(self, tunnel: Tunnel) -> bool:
         return self.tunnels.get(tunnel.name).up
@@ -247,7 +311,7 @@ class Engine:
     def session_up(self, session: Session) -> None:
         self._sessions.close_half_open(session)
         self._announced.add(session)
-        hooks.run_ike_sa(self.host, session, hooks.IKE_SA_UP)
+        events.ike_sa(self.host, session, hooks.IKE_SA_UP)
 
     def session_hint(self, session: Session, hint: str) -> None:
         """Something that explains why this peer's tunnels are down."""
@@ -255,8 +319,24 @@ class Engine:
             if not state.up:
                 state.reason = hint
 
-    def session_down(self, session: Session, waiting: list[Tunnel], reason: str, linger: float = 0.0) -> None:
-        """A session has ended; for ``linger`` seconds it is found by datagrams that come again."""
+    def session_replaced(self, session: Session, successor: Session) -> None:
+        """A rekey: what scripts and watchers know of the one is the other's."""
+        self._announced.discard(session)
+        self._announced.add(successor)
+        events.ike_sa(self.host, successor, hooks.IKE_SA_REKEY)
+
+    def session_moves(self, session: Session) -> None:
+        """The peer's messages come from elsewhere, as after a NAT began anew: fresh children go there too."""
+        events.ike_sa(self.host, session, events.ADDRESS_CHANGED)
+        for child in session.children():
+            state = self.tunnels.get(child.tunnel.name)
+            if state is not None and child.state == UP:
+                self.tunnels.begin(state)
+
+    def session_down(
+        self, session: Session, waiting: list[Tunnel], reason: str, connecting: bool, linger: float = 0.0
+    ) -> None:
+        """A session has ended, or failed while ``connecting``; for ``linger`` seconds it answers what comes again."""
         if linger:
             self._sessions.retire(session)
             self.host.timers.at(self.host.now + linger, lambda now: self._sessions.remove(session))
@@ -264,18 +344,53 @@ class Engine:
             self._sessions.remove(session)
         if session in self._announced:
             self._announced.remove(session)
-            hooks.run_ike_sa(self.host, session, hooks.IKE_SA_DOWN)
+            events.ike_sa(self.host, session, hooks.IKE_SA_DOWN, reason)
+        elif connecting and (session.initiator or self.host.is_news(session.path.peer, "IKE SA failed: " + reason)):
+            events.ike_sa(self.host, session, events.IKE_SA_FAILED, reason)
         for tunnel in waiting:
             self.child_failed(session, tunnel.name, reason)
 
     def session_expiring(self, session: Session) -> None:
         """Make the next IKE SA before this one ends, where something needs it."""
-        if any(child.state == UP for child in self.children_of(session.remote)):
-            self._open(session.remote, session.path)
+        remote = self._peers.named(session.remote.name)
+        if remote is not None and any(child.state == UP for child in self.children_of(remote)):
+            self._open(remote, session.path)
+
+    def session_reauthenticates(self, session: Session) -> None:
+        """Make what a session holds anew on another one, which authenticates first."""
+        for child in session.children():
+            state = self.tunnels.get(child.tunnel.name)
+            if state is not None and child.state == UP:
+                self.tunnels.begin(state, anew=True)
+
+    def elsewhere(self, session: Session, tunnel: Tunnel) -> bool:
+        """Whether a tunnel would now be begun at another address than this session, the only one with its peer.
+
+        A name that leads to several in turn is followed now and then only: there is a back-off for what doesn't answer.
+        """
+        state = self.tunnels.get(tunnel.name)
+        if state is None or self.host.now < state.turned + _TURNS or self._youngest(session.remote) is not session:
+            return False
+        try:
+            return self._peers.path(tunnel, session.remote).peer != session.path.peer
+        except LocalError:
+            return False
+
+    def begin_elsewhere(self, tunnels: Iterable[Tunnel]) -> None:
+        """What waited for a session that has ended leads to another address by now: nobody need hear of a failure."""
+        for tunnel in tunnels:
+            state = self.tunnels.get(tunnel.name)
+            if state is None or state.tunnel is not tunnel:
+                continue
+            state.turned = self.host.now
+            state.connecting = False
+            self.tunnels.begin(state)
 
     def peer_dead(self, session: Session, reason: str) -> None:
         """The peer has forgotten us, or can't be reached: start over."""
+        events.ike_sa(self.host, session, events.PEER_DEAD, reason)
         children = session.children()
+        self.tunnels.peer_dead(children)
         session.abandon(reason)
         for child in children:
             self.tunnels.child_gone(child, reason)
@@ -290,6 +405,8 @@ class Engine:
 
     def child_up(self, session: Session, child: ChildSa) -> None:
         self.tunnels.child_up(child)
+        if any(one.remote is not session.remote for one in self._sessions.named(session.remote)):
+            self.host.timers.at(self.host.now + _SUPERSEDED, lambda now: self._close_superseded())
 
     def child_failed(self, session: Session, name: str, reason: str) -> None:
         """The negotiation of a tunnel's child failed; ``name`` is no tunnel's where the peer had begun it."""
@@ -297,12 +414,40 @@ class Engine:
         if state is not None:
             self.tunnels.failed(state, reason)
             return
+        events.child_failed(self.host, session.remote.name, "", reason)
         self.session_hint(session, reason)
 
-    def child_deleted(self, session: Session, spi: int) -> None:
+    def child_deleted(self, session: Session, spi: int, asking: bool = False) -> None:
+        """The peer deleted the child of this outbound SPI; ``asking``: while the session asks for a child."""
         child = self.tunnels.find_child(session.remote, spi)
-        if child is not None:
-            self.tunnels.child_deleted(child)
+        if child is None:
+            return
+        for other in self._sessions.named(session.remote):
+            other.outbound.replaced_is_gone(child)
+        self.tunnels.child_deleted(child, asking)
+
+    def nothing_else_sends(self, child: ChildSa) -> None:
+        """All other children of its tunnel that we could send on are gone."""
+        remote = self._peers.named(child.tunnel.remote)
+        for session in self._sessions.named(remote) if remote is not None else ():
+            session.outbound.nothing_else_sends(child)
+
+    def _sends_at_last(self, child: ChildSa) -> bool:
+        """Whether a child has only waited to send, and does so now that its tunnel has no other outbound SA."""
+        if child.sends:
+            return False
+        self.nothing_else_sends(child)
+        return child.sends
+
+    def is_telling(self, child: ChildSa) -> bool:
+        """Whether the peer has yet to answer that it knows of this child's end."""
+        remote = self._peers.named(child.tunnel.remote)
+        return remote is not None and any(one.is_telling(child) for one in self._sessions.named(remote))
+
+    def peer_left(self, remote: Remote) -> None:
+        """The peer deleted an ISAKMP SA (RFC 2408 3.15: its children may stay)."""
+        if not self.established_with(remote):
+            self.tunnels.drop_revived(remote)
 
     def child_lost(self, child: ChildSa, reason: str) -> None:
         """A child can't stay, though nobody took it down: it comes back."""
@@ -312,10 +457,12 @@ class Engine:
 
     def negotiate(self, state: TunnelState, anew: bool = False) -> None:
         """Make a child for a tunnel, on the youngest IKE SA with its peer; without one, or ``anew``, on a new one."""
+        state.begun_at = None
         try:
             remote = self._peers.of(state.tunnel)
             youngest = self._youngest(remote)
             path = youngest.path if youngest else self._peers.path(state.tunnel, remote)
+            state.begun_at = path.local
             session = self._beginning(remote) if anew else youngest
         except LocalError as error:
             self.host.warning("{}: {}".format(state.tunnel.name, error))
@@ -336,6 +483,55 @@ class Engine:
 
     # Inside
 
+    def _children(self) -> list[ChildSa]:
+        return [child for state in self.tunnels for child in state.children]
+
+    def _would_leave(self, remote: Remote, path: Path) -> bool:
+        """Whether this path, begun now, would have another address of ours, which no tunnel of its peer fixes."""
+        if any(not isinstance(tunnel.my_address, str) for tunnel in self.tunnels_of(remote)):
+            return False
+        try:
+            return self.host.perform(SourceAddress(path.peer)) != path.local
+        except LocalError:
+            return False
+
+    def _begins_elsewhere(self, state: TunnelState, addresses: Collection[Address]) -> bool:
+        """Whether a tunnel would now be begun at another address of ours than last time, or at one that came back."""
+        try:
+            remote = self._peers.of(state.tunnel)
+            youngest = self._youngest(remote)
+            local = (youngest.path if youngest else self._peers.path(state.tunnel, remote)).local
+        except LocalError:
+            return False
+        return local in addresses and local != state.begun_at
+
+    def _leave_unheard(self, configuration: Effective) -> None:
+        """Leave what is at addresses of ours where this configuration no longer listens, without a word."""
+
+        def unheard(_remote: Remote, path: Path) -> bool:
+            return not any(one.hears(path.local) for one in configuration.listen)
+
+        for session in self.sessions:
+            if unheard(session.remote, session.path):
+                session.abandon(_NOT_LISTENING.format(session.path.local))
+        self._drop_children(unheard, _NOT_LISTENING)
+
+    def _drop_children(self, lost: Callable[[Remote, Path], bool], reason: str) -> None:
+        """Forget the children at addresses of ours that are lost; in IKEv1 they may be there without any IKE SA."""
+        for child in self._children():
+            remote = self._peers.named(child.tunnel.remote)
+            if remote is not None and lost(remote, child.path):
+                self.tunnels.child_gone(child, reason.format(child.local))
+
+    def _close_superseded(self) -> None:
+        """Close the sessions of a former configuration that carry nothing any more."""
+        remotes = [*self.configuration.remotes, self.configuration.default]
+        for session in self.sessions:
+            if any(session.remote is remote for remote in remotes):
+                continue
+            if session.state != ESTABLISHED or not self.tunnels.renewing(session.remote):
+                session.close("its configuration changed")
+
     def _take_down(self, name: str) -> None:
         """Remove the children of a tunnel that is about to be replaced; whether it was wanted stays known."""
         state = self.tunnels.get(name)
@@ -349,6 +545,11 @@ class Engine:
         """Count a datagram that we don't take, and say so."""
         self.host.count("dropped")
         self.host.complain(path.peer, "dropped a datagram from {}: {}".format(path.peer, reason))
+
+    def _answer_stray(self, header: Header, path: Path) -> None:
+        """Only peers that we know are told."""
+        if header.major == 2 and self._peers.at(IKEV2, path.peer) is not None:
+            self._entrances[2].answer_stray(header, path)
 
     def _accept(self, header: Header, datagram: bytes, path: Path) -> None:
         """A new peer's first message."""
@@ -375,7 +576,7 @@ class Engine:
         """
         sessions = [
             one
-            for one in self._sessions.of(remote)
+            for one in (self._sessions.of(remote) if child is None else self._sessions.named(remote))
             if (one.state == ESTABLISHED or (one.state == CONNECTING and one.initiator))
             and (child is None or one.owns(child))
         ]

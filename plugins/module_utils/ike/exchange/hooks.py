@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config.settings import IkeSettings, Network
+from ..config.settings import IkeSettings, Member, Network
 from .child import ChildSa
 from .effects import RunScript
 from .host import Host
 
 IKE_SA_UP = "ike_sa_up"
 IKE_SA_DOWN = "ike_sa_down"
+IKE_SA_REKEY = "ike_sa_rekey"
 CHILD_UP = "child_up"
 CHILD_DOWN = "child_down"
 CHILD_REKEY = "child_rekey"
@@ -34,17 +35,23 @@ def run_ike_sa(host: Host, session: Any, event: str) -> None:
 
 
 def run_child(host: Host, settings: IkeSettings, child: ChildSa, event: str) -> None:
-    """Run the script of a child's event."""
-    tunnel, traffic = child.tunnel, child.tunnel.selector
+    """Run the script of a child's event: for each selector whose traffic it carries."""
+    for member in child.tunnel.members:
+        if child.serves(member):
+            _run_member(host, settings, child, member, event)
+
+
+def _run_member(host: Host, settings: IkeSettings, child: ChildSa, member: Member, event: str) -> None:
+    traffic = member.selector
     _run(
         host,
         settings,
         event,
         LOCAL_ADDR=str(child.local),
         REMOTE_ADDR=str(child.peer),
-        SELECTOR_INDEX=tunnel.name,
-        SELECTOR2_INDEX=tunnel.inbound,
-        IPSEC_MODE=tunnel.mode,
+        SELECTOR_INDEX=member.name,
+        SELECTOR2_INDEX=member.inbound,
+        IPSEC_MODE=child.tunnel.mode,
         LOCAL_NET_PORT=str(traffic.source_port),
         REMOTE_NET_PORT=str(traffic.destination_port),
         UPPER_LAYER_PROTOCOL=str(traffic.protocol),

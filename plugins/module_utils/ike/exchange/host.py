@@ -15,6 +15,7 @@ from ..crypto.groups import KeyPair, generate
 from ..policy.sa import Address
 from .path import Path
 from .timers import Timers
+from .trace import Trace
 
 NAT_KEEPALIVE = b"\xff"  # RFC 3948 2.3
 
@@ -26,7 +27,8 @@ class Host:
     """One per engine. ``perform`` answers the rim's effects; ``notice(level, text)`` takes a line for people.
 
     ``now`` is the caller's clock in seconds, set on every entry into the engine. ``outbox`` collects
-    (path, datagram) pairs; ``counters`` counts what happened.
+    (path, datagram) pairs; ``counters`` counts what happened; each of ``watchers`` is told every event;
+    ``trace`` keeps the last packets.
     """
 
     def __init__(
@@ -41,27 +43,41 @@ class Host:
         self.random = random
         self.key_pair = key_pair
         self.timers = Timers()
+        self.trace = Trace()
         self.now = 0.0
         self.outbox: deque[tuple[Path, bytes]] = deque()
         self.counters: Counter[str] = Counter()
+        self.watchers: list[Callable[[Any], None]] = []
         self._complaints: set[tuple[Address, str]] = set()
         self._complaints_end = 0.0
 
     def send(self, path: Path, datagram: bytes) -> None:
         self.counters["sent"] += 1
+        if datagram != NAT_KEEPALIVE:
+            self.trace.sent(path, datagram, self.now)
         self.outbox.append((path, datagram))
 
     def count(self, name: str) -> None:
         self.counters[name] += 1
 
+    def report(self, event: Any) -> None:
+        for watcher in list(self.watchers):
+            watcher(event)
+
     def complain(self, peer: Address, text: str) -> None:
-        """A line that anybody can cause: once a minute for each address and text, and not too many of them."""
+        """A line that anybody can cause."""
+        if self.is_news(peer, text):
+            self.warning(text)
+
+    def is_news(self, peer: Address, text: str) -> bool:
+        """Whether to say what anybody can cause: once a minute for each address and text, and not too many of them."""
         if self.now >= self._complaints_end:
             self._complaints.clear()
             self._complaints_end = self.now + _COMPLAINTS_INTERVAL
-        if len(self._complaints) < _MAX_COMPLAINTS and (peer, text) not in self._complaints:
-            self._complaints.add((peer, text))
-            self.warning(text)
+        if len(self._complaints) >= _MAX_COMPLAINTS or (peer, text) in self._complaints:
+            return False
+        self._complaints.add((peer, text))
+        return True
 
     def info(self, text: str) -> None:
         self.notice(logging.INFO, text)

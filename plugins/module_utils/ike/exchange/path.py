@@ -26,6 +26,10 @@ class Path:
         """The same hosts on port 4500."""
         return replace(self, local_port=NAT_PORT, peer_port=NAT_PORT)
 
+    def of_child(self, encapsulated: bool) -> Path:
+        """How ESP or AH goes between the same hosts: with ports, or without."""
+        return self if encapsulated else Path(self.local, self.peer, 0, 0)
+
     def encapsulation(self, inbound: bool) -> Encapsulation:
         """The UDP header of ESP on this path, from sender to receiver (RFC 3948)."""
         if inbound:

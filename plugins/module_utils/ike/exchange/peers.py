@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from ..config.settings import ANY_MACROS, Effective, IkeSettings, Remote, Tunnel
+from ..config.settings import ANY_MACROS, Effective, Endpoint, IkeSettings, Remote, Tunnel
+from ..config.values import numeric
 from ..policy.sa import Address
-from .effects import SourceAddress
+from ..policy.spd import outer_version
+from .effects import NamedAddress, SourceAddress
 from .errors import LocalError
 from .host import Host
 from .path import IKE_PORT, NAT_PORT, Path
@@ -58,6 +60,20 @@ class Peers:
             and (remote is self._configuration.default or _serves(remote.settings(protocol), address))
         ]
 
+    def addresses(self) -> set[Address]:
+        """The peers' addresses that the configuration names."""
+        return {address for _protocol, address in self._by_address}
+
+    def addresses_of(self, name: str) -> list[Address] | None:
+        """Where a remote is, by its name, or the address that a text spells; None where it is neither."""
+        remote = self._by_name.get(name)
+        if remote is None:
+            address = numeric(name)
+            return None if address is None else [address]
+        blocks = [remote.settings(protocol) for protocol in remote.acceptable]
+        endpoints = [endpoint for block in blocks if block for endpoint in block.peers]
+        return list(dict.fromkeys(one.address for one in endpoints if one.address is not None))
+
     def named(self, name: str) -> Remote | None:
         return self._by_name.get(name)
 
@@ -76,14 +92,20 @@ class Peers:
     def path(self, tunnel: Tunnel, remote: Remote) -> Path:
         """The way to a tunnel's peer. LocalError where its address isn't known."""
         peers = remote.settings(remote.acceptable[0]).peers
-        endpoint = next((one for one in peers if one.address is not None), None)
-        peer = _numeric(tunnel.peers_address) or (endpoint.address if endpoint else None)
+        endpoint = next((one for one in peers if one.address is not None or one.is_name), None)
+        peer = _numeric(tunnel.peers_address) or (self._address(endpoint, tunnel) if endpoint else None)
         if peer is None:
             raise LocalError("remote {}: its address isn't known: only the peer can begin".format(remote.name))
         local = _numeric(tunnel.my_address) or self._host.perform(SourceAddress(peer))
         listen = self._configuration.listen
         port = next((one.port for one in listen if one.port not in (0, NAT_PORT)), IKE_PORT)
         return Path(local, peer, port, endpoint.port if endpoint and endpoint.port else IKE_PORT)
+
+    def _address(self, endpoint: Endpoint, tunnel: Tunnel) -> Address:
+        """Where a peer is, which may have a name only."""
+        if endpoint.address is not None:
+            return endpoint.address
+        return self._host.perform(NamedAddress(endpoint.name, outer_version(tunnel)))
 
 
 def _serves(settings: IkeSettings, address: Address) -> bool:

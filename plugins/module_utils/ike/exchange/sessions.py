@@ -35,6 +35,10 @@ class SessionTable:
         """The sessions with this remote, as it is configured now."""
         return [one for one in self._by_remote.get(remote.name, ()) if one.remote is remote]
 
+    def named(self, remote: Remote) -> list[Any]:
+        """The sessions with the remote of this name, also those from before it was configured as it is now."""
+        return list(self._by_remote.get(remote.name, ()))
+
     def find(self, header: Header, peer: Address) -> Any:
         """The session of a datagram: by our own SPI; a peer's first message that comes again by the peer's."""
         half_open = self._half_open.get((peer, header.spi_i)) if header.spi_r == NO_SPI else None

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .child import ChildSa
-from .tunnels import TunnelState
+from ..config.settings import Member
+from .child import UP, ChildSa
+from .tunnels import DOWN, TunnelState
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 SCHEMA = 1
+LEFT_OUT = "the peer left it out of the child SA that it shares (see child_per)"
 
 
 def document(engine: Engine, now: float) -> dict[str, Any]:
@@ -21,7 +23,8 @@ def document(engine: Engine, now: float) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "ike_sas": [_ike_sa(session, now) for session in engine.sessions],
-        "tunnels": [_tunnel(state, now) for state in engine.tunnels],
+        "tunnels": [_tunnel(state, member, now) for state in engine.tunnels for member in state.tunnel.members],
+        "watchers": len(engine.host.watchers),
         "counters": dict(engine.host.counters),
     }
 
@@ -41,6 +44,7 @@ def _ike_sa(session: Any, now: float) -> dict[str, Any]:
         "integrity": negotiated.get("integrity", ""),
         "prf": negotiated.get("prf", negotiated.get("hash", "")),
         "group": negotiated.get("group", ""),
+        "ppk": getattr(suite, "ppk", ""),
         "nat": session.behind_nat,
         "spi_i": session.spi_i.hex(),
         "spi_r": session.spi_r.hex(),
@@ -49,26 +53,36 @@ def _ike_sa(session: Any, now: float) -> dict[str, Any]:
     }
 
 
-def _tunnel(state: TunnelState, now: float) -> dict[str, Any]:
-    tunnel, traffic = state.tunnel, state.tunnel.selector
+def _tunnel(state: TunnelState, member: Member, now: float) -> dict[str, Any]:
+    """One of a tunnel's selectors, with the child SAs that carry its traffic."""
+    tunnel, traffic = state.tunnel, member.selector
+    children = [child for child in state.children if child.serves(member)]
+    up = any(child.state == UP for child in children)
+    left_out = state.up and not up
     return {
-        "name": tunnel.name,
+        "name": member.name,
         "remote": tunnel.remote,
         "policy": tunnel.policy,
-        "state": state.summary(),
-        "reason": "" if state.up else state.reason,
+        "state": DOWN if left_out else state.summary(),
+        "reason": LEFT_OUT if left_out else "" if up else state.reason,
         "selector": {
             "local": str(traffic.source),
             "peer": str(traffic.destination),
             "protocol": traffic.protocol,
         },
-        "child_sas": [_child(child, now) for child in state.children],
+        "child_sas": [_child(child, member, now) for child in children],
     }
 
 
-def _child(child: ChildSa, now: float) -> dict[str, Any]:
+def _child(child: ChildSa, member: Member, now: float) -> dict[str, Any]:
+    """A child SA. IKEv1 agrees on exactly the selector's own traffic."""
+    traffic = member.selector
     return {
         "mode": child.tunnel.mode,
+        "traffic": {
+            "local": list(child.local_traffic) or [str(traffic.source)],
+            "peer": list(child.peer_traffic) or [str(traffic.destination)],
+        },
         "protocol": child.protocol,
         "encryption": child.encryption,
         "encryption_bits": child.encryption_bits,

@@ -41,7 +41,7 @@ def nearest_list(theirs: Sequence[Mapping[str, list[str]]], ours: Sequence[Mappi
     if not theirs:
         return "the peer offered nothing that we can read"
     differences = min((_disjoint(offer, mine) for offer in theirs for mine in ours), key=len)
-    return "nearest offer: {}".format("; ".join(differences) or "a transform that we don't know")
+    return "nearest offer: {}".format("; ".join(differences) or "a transform that we don't know, or one method twice")
 
 
 def _disjoint(offer: Mapping[str, list[str]], mine: Mapping[str, list[str]]) -> list[str]:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 
-from ..config.settings import ANY_MACROS, INBOUND, Effective, Tunnel
+from ..config.settings import ANY_MACROS, INBOUND, LOCAL_MACROS, Effective, Tunnel
 from . import sa
 
 PROTOCOLS = {"esp": sa.ESP, "ipcomp": sa.IPCOMP, "ah": sa.AH}  # in the order of a bundle, the tunnel's first
-ROAD_WARRIOR = "IP_RW"  # the address is learned when the peer comes
+UNKNOWN = {4: ipaddress.IPv4Address(0), 6: ipaddress.IPv6Address(0)}  # an end that is still to be learned, by family
+UNKNOWN_ENDS = frozenset(UNKNOWN.values())
 
 _MOST_SPECIFIC = 4 * (128 + 128) + 4
 _RANKS = 1 << 16  # selectors that keep the order of the file among equally specific ones
@@ -28,9 +29,9 @@ Resolve = Callable[[str, int], "sa.Address | None"]
 def spd_entries(effective: Effective, resolve: Resolve | None = None, forward: bool = True) -> tuple[sa.Policy, ...]:
     """The entries of a configuration, in the order of its selectors.
 
-    ``resolve(macro, version)`` gives this host's address for a macro such as ``MY_IPV4``, or None. A selector whose
-    addresses are not known yet (an FQDN, a road warrior, an unresolved macro) has no entry, as at spmd's start.
-    ``forward`` adds Linux's ``fwd`` entries.
+    ``resolve(macro, version)`` gives this host's address for a macro such as ``MY_IPV4``, or None. Where an end isn't
+    known yet (an FQDN, a road warrior, an unresolved macro), the unspecified address stands for it: unlike spmd, which
+    has no entry at its start, that keeps the traffic back. ``forward`` adds Linux's ``fwd`` entries.
     """
     selectors = sorted(effective.tunnels + effective.inbound, key=lambda tunnel: tunnel.rank)
     policies: list[sa.Policy] = []
@@ -73,7 +74,7 @@ def _network(side: sa.Network | str, other: sa.Network | str) -> sa.Network | No
 
 
 def _templates(tunnel: Tunnel, resolve: Resolve | None) -> tuple[sa.Template, ...] | None:
-    """The SAs that an entry asks for, none for bypass and discard; None while an end of the tunnel is not known."""
+    """The SAs that an entry asks for, none for bypass and discard; None where the policy names no end of the tunnel."""
     if tunnel.action != "ipsec":
         return ()
     level = "use" if tunnel.level == "use" else "require"
@@ -92,19 +93,30 @@ def _transport(protocol: int, reqid: int, level: str) -> sa.Template:
     return sa.Template(protocol, sa.TRANSPORT, reqid=reqid, level=level)
 
 
+def is_unknown(template: sa.Template) -> bool:
+    """Whether an end of a tunnel's entry is still to be learned."""
+    return template.mode == sa.TUNNEL and not UNKNOWN_ENDS.isdisjoint((template.source, template.destination))
+
+
 def _ends(tunnel: Tunnel, resolve: Resolve | None) -> tuple[sa.Address | None, sa.Address | None]:
     """Source and destination of the outer header, in the selector's direction."""
-    mine = _end(tunnel.my_address, tunnel.peers_address, resolve)
-    peers = _end(tunnel.peers_address, tunnel.my_address, resolve)
+    version = outer_version(tunnel)
+    mine, peers = (_end(end, version, resolve) for end in (tunnel.my_address, tunnel.peers_address))
     return (peers, mine) if tunnel.direction == INBOUND else (mine, peers)
 
 
-def _end(end: sa.Address | str | None, other: sa.Address | str | None, resolve: Resolve | None) -> sa.Address | None:
+def outer_version(tunnel: Tunnel) -> int:
+    """The family of the outer header: the end's that is known, else IPv4 unless a macro says otherwise."""
+    ends = (tunnel.my_address, tunnel.peers_address)
+    known = [end.version for end in ends if end is not None and not isinstance(end, str)]
+    return known[0] if known else 6 if any("IPV6" in end for end in ends if isinstance(end, str)) else 4
+
+
+def _end(end: sa.Address | str | None, version: int, resolve: Resolve | None) -> sa.Address | None:
     if not isinstance(end, str):
         return end
-    if resolve is None or end.startswith(ROAD_WARRIOR):
-        return None
-    return resolve(end, getattr(other, "version", 4))
+    found = resolve(end, version) if resolve is not None and end.partition("%")[0] in LOCAL_MACROS else None
+    return UNKNOWN[version] if found is None else found
 
 
 def _priority(selector: sa.TrafficSelector, rank: int) -> int:

@@ -245,6 +245,26 @@ def accept_phase1(settings: IkeSettings, answer: SaPayload) -> Phase1Suite:
     return Phase1Suite(suite.cipher, suite.bits, suite.hash, suite.group, lifetime)
 
 
+def describe(payload: SaPayload) -> list[str]:
+    """The transforms of an SA payload for people, one line each."""
+    return [
+        "SA proposal {}{}: {}".format(
+            proposal.number,
+            " SPI 0x{}".format(proposal.spi.hex()) if proposal.spi else "",
+            _describe(proposal.protocol, transform),
+        )
+        for proposal in payload.proposals
+        for transform in proposal.transforms
+    ]
+
+
+def _describe(protocol: int, transform: Transform) -> str:
+    suite = _read_phase1(transform) if protocol == Protocol.ISAKMP else _read_phase2(protocol, transform)
+    if suite is None:
+        return "transform {}, which we don't know".format(transform.id)
+    return "; ".join("{} {}".format(name, value) for name, value in suite.names().items())
+
+
 # Phase 2
 
 

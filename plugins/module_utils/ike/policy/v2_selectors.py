@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from ..config.settings import Traffic, Tunnel
+from ..config.settings import Traffic
 from ..wire.v2 import Selector
 from ..wire.v2_numbers import TsType
 from .sa import Address, Network, TrafficSelector
@@ -50,21 +51,58 @@ def _both(one: Selector, other: Selector) -> Selector | None:
     return common if common.first <= common.last and common.first_port <= common.last_port else None
 
 
-def narrowed(wanted: Iterable[Selector], have: Selector) -> tuple[Selector, ...]:
-    """What of a peer's selectors lies within one of ours, in the peer's order and without repetition."""
-    common = (_both(one, have) for one in wanted)
+def narrowed(wanted: Iterable[Selector], have: Iterable[Selector]) -> tuple[Selector, ...]:
+    """What of a peer's selectors lies within ours, in the peer's order and without repetition."""
+    have = list(have)
+    common = (_both(one, other) for one in wanted for other in have)
     return tuple(dict.fromkeys(one for one in common if one is not None))
 
 
-def within(answered: Iterable[Selector], offered: Selector) -> bool:
+def within(answered: Iterable[Selector], offered: Iterable[Selector]) -> bool:
     """Whether an answer only narrows what was offered, and leaves something."""
-    selectors = list(answered)
-    return bool(selectors) and all(_both(one, offered) == one for one in selectors)
+    selectors, offered = list(answered), list(offered)
+    return bool(selectors) and all(any(_both(one, other) == one for other in offered) for one in selectors)
 
 
-def outbound(tunnel: Tunnel, local: Address, peer: Address) -> TrafficSelector:
-    """The tunnel's traffic; a macro stands for the end itself."""
-    traffic = tunnel.selector
+@dataclass(frozen=True)
+class Ends:
+    """The selectors of a tunnel as pairs: our end and the peer's, in the order of the tunnel's members."""
+
+    pairs: tuple[tuple[Selector, Selector], ...]
+
+    @classmethod
+    def of(cls, traffic: Iterable[TrafficSelector]) -> Ends:
+        return cls(tuple(ends(one) for one in traffic))
+
+    @property
+    def local(self) -> tuple[Selector, ...]:
+        return tuple(dict.fromkeys(local for local, _peer in self.pairs))
+
+    @property
+    def peer(self) -> tuple[Selector, ...]:
+        return tuple(dict.fromkeys(peer for _local, peer in self.pairs))
+
+    def unserved(self, local: Iterable[Selector], peer: Iterable[Selector]) -> list[int]:
+        """The places of the pairs of which nothing lies within these selectors."""
+        local, peer = list(local), list(peer)
+        return [
+            place
+            for place, (mine, others) in enumerate(self.pairs)
+            if not narrowed(local, [mine]) or not narrowed(peer, [others])
+        ]
+
+    def narrowed(
+        self, local: Iterable[Selector], peer: Iterable[Selector]
+    ) -> tuple[tuple[Selector, ...], tuple[Selector, ...]]:
+        """What of a peer's selectors for either end we have: our end, the peer's end."""
+        local, peer = list(local), list(peer)
+        left_out = self.unserved(local, peer)
+        served = Ends(tuple(pair for place, pair in enumerate(self.pairs) if place not in left_out))
+        return narrowed(local, served.local), narrowed(peer, served.peer)
+
+
+def outbound(traffic: Traffic, local: Address, peer: Address) -> TrafficSelector:
+    """Configured traffic; a macro stands for the end itself."""
     source = ipaddress.ip_network(local) if isinstance(traffic.source, str) else traffic.source
     destination = ipaddress.ip_network(peer) if isinstance(traffic.destination, str) else traffic.destination
     return TrafficSelector(source, destination, traffic.protocol, traffic.source_port, traffic.destination_port)

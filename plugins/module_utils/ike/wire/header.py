@@ -48,11 +48,16 @@ class Header:
         )
 
 
+def read_header(data: bytes) -> Header:
+    """The header at the beginning of at least HEADER_SIZE bytes, whatever it says."""
+    return Header(*_LAYOUT.unpack_from(data))
+
+
 def decode_header(datagram: bytes) -> Header:
     """The header of a datagram whose length must be exactly what the header says."""
     if len(datagram) < HEADER_SIZE:
         raise WireError("a datagram of {} bytes is shorter than an ISAKMP header".format(len(datagram)))
-    header = Header(*_LAYOUT.unpack_from(datagram))
+    header = read_header(datagram)
     if header.length != len(datagram):
         raise WireError("the header says {} bytes, the datagram has {}".format(header.length, len(datagram)))
     if header.spi_i == NO_SPI:

@@ -336,15 +336,17 @@ P = TypeVar("P")
 class Message:
     """A message whose payloads are decoded when somebody asks for them.
 
-    ``datagram`` is kept of clear messages, and of fragmented ones (their first).
+    ``datagram`` is kept of clear messages, and of fragmented ones (their first); ``chain`` of sealed ones.
     """
 
-    __slots__ = ("_notifications", "datagram", "header", "raw")
+    __slots__ = ("_notifications", "chain", "datagram", "first", "header", "raw")
 
     def __init__(self, header: Header, raw: list[RawPayload], datagram: bytes = b"") -> None:
         self.header = header
         self.raw = raw
         self.datagram = datagram
+        self.first = 0
+        self.chain = b""
         self._notifications: list[Notification] | None = None
 
     @classmethod
@@ -355,7 +357,16 @@ class Message:
     @classmethod
     def opened(cls, header: Header, first: int, chain: bytes, datagram: bytes = b"") -> Message:
         """A message whose chain came sealed; ``first`` is its first payload's type."""
-        return cls(header, _whole_chain(first, chain), datagram)
+        message = cls(header, _whole_chain(first, chain), datagram)
+        message.first, message.chain = first, chain
+        return message
+
+    def covered(self) -> bytes:
+        """What AUTH covers of a sealed message (RFC 9242 3.3.2): see :func:`covered`."""
+        header = self.header
+        return covered(
+            header.spi_i, header.spi_r, header.exchange, header.flags, header.message_id, self.first, self.chain
+        )
 
     def types(self) -> list[int]:
         return [payload.type for payload in self.raw]
@@ -456,3 +467,8 @@ def sealed_head(
     kind = Payload.SK if whole else Payload.SKF
     header = Header(spi_i, spi_r, kind, VERSION_2, exchange, flags, message_id, HEADER_SIZE + body)
     return header.encode() + struct.pack(">BBH", inside.first, 0, body) + head
+
+
+def covered(spi_i: bytes, spi_r: bytes, exchange: int, flags: int, message_id: int, first: int, chain: bytes) -> bytes:
+    """IntAuth_A | IntAuth_P: a sealed message as if it were neither encrypted nor fragmented (RFC 9242 3.3.2)."""
+    return sealed_head(spi_i, spi_r, exchange, flags, message_id, Envelope(first, 0), len(chain)) + chain

@@ -69,7 +69,15 @@ class TransformType(IntEnum):
     KE = 4
     ESN = 5
     ADDKE1 = 6
+    ADDKE2 = 7
+    ADDKE3 = 8
+    ADDKE4 = 9
+    ADDKE5 = 10
+    ADDKE6 = 11
     ADDKE7 = 12
+
+
+ADDITIONAL_KE_TYPES = tuple(kind for kind in TransformType if kind >= TransformType.ADDKE1)
 
 
 KEY_LENGTH = 14  # the only transform attribute, RFC 7296 3.3.5
@@ -112,6 +120,7 @@ class Notify(IntEnum):
     INVALID_SELECTORS = 39
     TEMPORARY_FAILURE = 43
     CHILD_SA_NOT_FOUND = 44
+    STATE_NOT_FOUND = 47
     INITIAL_CONTACT = 16384
     SET_WINDOW_SIZE = 16385
     ADDITIONAL_TS_POSSIBLE = 16386

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ...crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, GROUPS, HASHES, INTEGRITIES, PRFS
-from ..grammar import IKEV1, IKEV2, RACOON2
+from ..grammar import ADDITIONAL_KES, IKEV1, IKEV2, NO_KE, RACOON2
 from ..values import Algorithm
 
 _AES = ("aes128_cbc", "aes192_cbc", "aes256_cbc", "rijndael_cbc")
@@ -62,7 +62,8 @@ _OURS = {
     (IKEV2, "kmp_hash_alg"): _rows(INTEGRITIES, "ikev2"),
     (IKEV2, "kmp_prf_alg"): tuple(PRFS),
     (IKEV1, "kmp_dh_group"): tuple(name for name, group in GROUPS.items() if group.ikev1),
-    (IKEV2, "kmp_dh_group"): tuple(GROUPS),
+    (IKEV2, "kmp_dh_group"): tuple(name for name, group in GROUPS.items() if not group.kem),
+    **{(IKEV2, name): (*GROUPS, NO_KE) for name in ADDITIONAL_KES},
     (IKEV1, "kmp_auth_method"): ("psk",),
     (IKEV2, "kmp_auth_method"): ("psk",),
     (IKEV1, "esp_enc_alg"): _ciphers("esp1", null=True),
@@ -112,6 +113,8 @@ def _length_fault(entry: Algorithm, lengths: tuple[int, ...], fixed: int) -> tup
 
 def _other_family(protocol: str, name: str) -> str:
     """Upstream names the same digest otherwise in either protocol: the commonest mistake of all."""
+    if name in GROUPS and GROUPS[name].kem:
+        return "it comes in addition to another one: additional_ke1 {}".format(name)
     if protocol == IKEV1 and name in _HASH_OF:
         return "IKEv1 names the hash, {}; {} is IKEv2's name".format(_HASH_OF[name], name)
     if protocol == IKEV2 and name in _FAMILIES:
@@ -125,7 +128,11 @@ def weakness(directive: str, name: str) -> str:
         return WEAK_BESIDES[name]
     if name in ENCRYPTION_KEYWORDS:
         return CIPHERS[ENCRYPTION_KEYWORDS[name][0]].weak
-    registries = {"kmp_hash_alg": (HASHES, INTEGRITIES), "kmp_prf_alg": (PRFS,), "kmp_dh_group": (GROUPS,)}
+    registries = {
+        "kmp_hash_alg": (HASHES, INTEGRITIES),
+        "kmp_prf_alg": (PRFS,),
+        **dict.fromkeys(("kmp_dh_group", *ADDITIONAL_KES), (GROUPS,)),
+    }
     for registry in registries.get(directive, (INTEGRITIES,)):
         if name in registry:
             return registry[name].weak

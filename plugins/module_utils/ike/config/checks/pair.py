@@ -9,10 +9,14 @@ Each rule is applied the way a responder would: once with either end as the init
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from ...crypto.algorithms import CIPHERS, keyword_of
+from ..grammar import ADDITIONAL_KES, NO_KE, PER_POLICY, PER_SELECTOR
 from ..settings import IKEV1, Effective, Identity, IkeSettings, Remote, SaProposal, Tunnel
 from .traffic import describe
+
+Additional = tuple[tuple[str, ...], ...]
 
 AGREE = "agree"
 WARN = "warning"
@@ -77,11 +81,26 @@ def addresses(configuration: Effective, remote: Remote) -> set[str]:
 
 
 def _leads_to(remote: Remote, other: Effective, back: Remote) -> bool:
-    """Whether a remote's peer is the other configuration's host."""
-    known = addresses(other, back)
+    """Whether a remote's peer is the other configuration's host. One behind NAT calls itself by what its peers know."""
+    named = {
+        str(identity.value)
+        for settings in (back.ikev1, back.ikev2)
+        if settings is not None
+        for identity in settings.my_ids
+        if identity.kind == "ipaddr"
+    }
+    known = addresses(other, back) | named
     settings = [remote.settings(protocol) for protocol in remote.acceptable]
     peers = [peer for one in settings if one is not None for peer in one.peers]
-    return any(str(peer.address) in known or peer.matches(None) for peer in peers)
+    return any(str(peer.address) in known or (peer.matches(None) and _may_be(remote, back)) for peer in peers)
+
+
+def _may_be(remote: Remote, back: Remote) -> bool:
+    """Whether who comes from anywhere may be this remote's peer, by what the other end calls itself."""
+    both = [(remote.settings(protocol), back.settings(protocol)) for protocol in remote.acceptable]
+    expected = {_identity(one) for ours, _theirs in both if ours is not None for one in ours.peers_ids}
+    said = {_identity(one) for _ours, theirs in both if theirs is not None for one in theirs.my_ids}
+    return not expected or not said or not expected.isdisjoint(said)
 
 
 def _peers(configuration: Effective) -> str:
@@ -141,9 +160,11 @@ class _Pair:
         if protocol != IKEV1:
             self._common("{} kmp_prf_alg".format(protocol), mine.prfs, others.prfs)
         self._common("{} kmp_dh_group".format(protocol), mine.groups, others.groups)
+        self._additional(protocol, mine.additional, others.additional)
         self._common("{} kmp_auth_method".format(protocol), mine.auth_methods, others.auth_methods)
         self._lifetime("{} kmp_sa_lifetime_time".format(protocol), protocol, mine, others)
         self._pfs(protocol, mine, others)
+        self._ppk(protocol, mine, others)
         self._add(
             "{} nat_traversal".format(protocol),
             mine.nat_traversal,
@@ -177,6 +198,17 @@ class _Pair:
         common = [name for name in mine if name in others]
         self._add(subject, mine, others, "" if common or not needed else "nothing in common")
 
+    def _additional(self, protocol: str, mine: Additional, others: Additional) -> None:
+        """Additional key exchanges that only one end has, and may do without, aren't made."""
+        for directive, one, two in zip_longest(ADDITIONAL_KES, mine, others, fillvalue=()):
+            if one or two:
+                self._level("{} {}".format(protocol, directive), one or (NO_KE,), two or (NO_KE,))
+
+    def _level(self, subject: str, one: tuple[str, ...], two: tuple[str, ...]) -> None:
+        both = [name for name in one if name in two]
+        reason = "nothing in common" if not both else "it is left out" if both == [NO_KE] else ""
+        self._add(subject, one, two, reason, WARN if both else DIFFER)
+
     def _lifetime(self, subject: str, protocol: str, mine: IkeSettings, others: IkeSettings) -> None:
         seconds = (mine.lifetime_seconds, others.lifetime_seconds)
         reason = self._lifetime_reason(protocol, seconds, (mine.proposal_check, others.proposal_check))
@@ -202,6 +234,14 @@ class _Pair:
             else:
                 reason, verdict = "the first SA comes up, its rekeying may fail", WARN
         self._add("{} need_pfs".format(protocol), mine.need_pfs, others.need_pfs, reason, verdict)
+
+    def _ppk(self, protocol: str, mine: IkeSettings, others: IkeSettings) -> None:
+        """A post-quantum key that only one end has, or calls so, is left out, unless an end insists."""
+        if not mine.ppk_id and not others.ppk_id:
+            return
+        same, required = mine.ppk_id == others.ppk_id, mine.ppk_required or others.ppk_required
+        reason = "" if same else "no IKE SA without it" if required else "the IKE SA comes up without it"
+        self._add("{} ppk_id".format(protocol), mine.ppk_id, others.ppk_id, reason, DIFFER if required else WARN)
 
     def _pfs_reason(self, mine: IkeSettings, others: IkeSettings) -> str:
         reasons = []
@@ -245,6 +285,7 @@ class _Pair:
         if mine.mode == "tunnel":
             self._ends(subject, mine, other)
         self._proposals(subject, mine.proposals, other.proposals)
+        self._child_per(subject, mine, other)
         if IKEV1 in self._ours.remote.acceptable and IKEV1 in self._theirs.remote.acceptable:
             modes = (self._ours.remote.ikev1, self._theirs.remote.ikev1)
             checks = tuple(settings.proposal_check if settings is not None else "obey" for settings in modes)
@@ -252,6 +293,15 @@ class _Pair:
             reason = self._lifetime_reason(IKEV1, seconds, checks)
             ours, theirs = ("{} s".format(value) for value in seconds)
             self._add("{}: ipsec_sa_lifetime_time".format(subject), ours, theirs, reason)
+
+    def _child_per(self, subject: str, mine: Tunnel, other: Tunnel) -> None:
+        """Where a policy has one selector only it's all the same."""
+        ours = [one for one in self._ours.tunnels() if one.policy == mine.policy]
+        theirs = [one for one in self._theirs.tunnels() if one.policy == other.policy]
+        if (mine.shared or other.shared) and max(len(ours), len(theirs)) > 1:
+            words = [PER_POLICY if one.shared else PER_SELECTOR for one in (mine, other)]
+            reason = "" if mine.shared == other.shared else "only one selector's traffic gets through"
+            self._add("{}: child_per".format(subject), *words, reason)
 
     def _ends(self, subject: str, mine: Tunnel, other: Tunnel) -> None:
         for name, one, two in (

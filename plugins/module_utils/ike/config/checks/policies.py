@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .. import view
-from ..grammar import IKEV1, IKEV2
+from ..grammar import IKEV1, IKEV2, LARGEST_REPLAY_WINDOW, PER_POLICY, REPLAY_WINDOW, START
 from ..model import Block
 from ..values import Place
 from .algorithms import aead
@@ -60,6 +60,8 @@ class _Policies:
         acceptable = subject.acceptable(subject.value(policy, "remote_index", ""))
         self._ends(policy, acceptable)
         self._level(policy, acceptable)
+        self._start(policy, acceptable)
+        self._child_per(policy, acceptable)
         for ipsec in subject.targets(policy, "ipsec_index", "ipsec")[:1]:
             self._ipsec(ipsec, [name for name in acceptable if name in _IKE])
 
@@ -77,6 +79,27 @@ class _Policies:
                     "{} is no address".format(end.name),
                     "a host name is not resolved here",
                 )
+
+    def _start(self, policy: Block, acceptable: tuple[str, ...]) -> None:
+        """What is to be up from the start has to be begun by this end."""
+        remote = self._subject.effective.remote(self._subject.value(policy, "remote_index", ""))
+        settings = remote.settings(acceptable[0]) if remote is not None else None
+        if self._value(policy, "start_action") == START and settings is not None and settings.passive:
+            self._problems.error(
+                self._subject.place(policy, "start_action"),
+                "start_action start, but the remote is passive",
+                "only the peer may begin",
+            )
+
+    def _child_per(self, policy: Block, acceptable: tuple[str, ...]) -> None:
+        """Only IKEv2 knows several selectors for one child SA; ours have them in tunnel mode."""
+        if self._value(policy, "child_per") != PER_POLICY:
+            return
+        place = self._subject.place(policy, "child_per")
+        if acceptable != (IKEV2,):
+            self._problems.error(place, "child_per policy needs a remote that accepts ikev2 alone")
+        if self._value(policy, "ipsec_mode") == "transport":
+            self._problems.error(place, "child_per policy is for tunnel mode")
 
     def _level(self, policy: Block, acceptable: tuple[str, ...]) -> None:
         level = self._value(policy, "ipsec_level")
@@ -110,6 +133,15 @@ class _Policies:
             self._problems.warning(
                 ipsec.position, "{} has no ipsec_sa_lifetime_time".format(ipsec.label), "IKEv2 then never rekeys the SA"
             )
+        window = subject.value(ipsec, "replay_window", REPLAY_WINDOW)
+        if not 0 <= window <= LARGEST_REPLAY_WINDOW:
+            self._problems.error(
+                subject.place(ipsec, "replay_window"),
+                "a replay window of {} packets (0 to {})".format(window, LARGEST_REPLAY_WINDOW),
+            )
+        elif not window:
+            place = subject.place(ipsec, "replay_window")
+            self._problems.warning(place, "without a replay window packets can be replayed")
         for sa in self._subject.targets(ipsec, "sa_index", "sa"):
             for protocol in protocols:
                 if self._is_new(sa, protocol):

@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 from .. import view
-from ..grammar import IKEV1, IKEV2, KINK, rule_of
+from ..grammar import ADDITIONAL_KES, IKEV1, IKEV2, KINK, NO_KE, rule_of
 from ..model import Block, Position
 from ..settings import IkeSettings, Remote
 from ..values import Algorithm
 from .algorithms import aead, fault, weakness
+from .keys import check_ppk
 from .subject import Subject
 
 NONCE_SIZES = {IKEV1: (8, 256), IKEV2: (16, 256)}  # bytes, RFC 2409 5 and RFC 7296 3.9
 
-_LISTS = ("kmp_enc_alg", "kmp_hash_alg", "kmp_prf_alg", "kmp_dh_group", "kmp_auth_method")
+_LISTS = ("kmp_enc_alg", "kmp_hash_alg", "kmp_prf_alg", "kmp_dh_group", *ADDITIONAL_KES, "kmp_auth_method")
 _REQUIRED = {
     IKEV1: ("peers_ipaddr", "kmp_enc_alg", "kmp_hash_alg", "kmp_dh_group", "kmp_auth_method"),
     IKEV2: ("my_id", "kmp_enc_alg", "kmp_hash_alg", "kmp_prf_alg", "kmp_dh_group", "kmp_auth_method"),
@@ -57,11 +58,24 @@ def _check_protocol(subject: Subject, block: Block, remote: Remote, protocol: st
     _check_required(subject, block, own)
     _check_lists(subject, own, used)
     _check_nonce(subject, own, settings)
+    _check_encapsulation(subject, own, settings)
     _check_method(subject, block, own, settings)
     if protocol == IKEV1:
         _check_phase1(subject, own, settings)
+    else:
+        check_ppk(subject, own, settings)
+        _check_additional(subject, own, settings)
     if used:
         _check_identities(subject, block, own, settings)
+
+
+def _check_encapsulation(subject: Subject, own: Block, settings: IkeSettings) -> None:
+    if settings.force_encapsulation and not settings.nat_traversal:
+        subject.problems.error(
+            subject.place(own, "force_encapsulation"),
+            "force_encapsulation with nat_traversal off",
+            "the encapsulation is NAT traversal's",
+        )
 
 
 # ---- What must be there ---------------------------------------------------------------------------------------------
@@ -118,7 +132,8 @@ def _check_uninherited(subject: Subject, block: Block) -> None:
 def _check_lists(subject: Subject, block: Block, used: bool) -> None:
     """Every entry of every list of algorithms; weak ones are named where they may be negotiated."""
     for name in _LISTS:
-        if block.name not in rule_of(block.name, name).idle:
+        rule = rule_of(block.name, name)
+        if rule is not None and block.name not in rule.idle:
             for entry, position in subject.algorithms(block, name):
                 check_entry(subject, block.name, name, entry, position, used)
 
@@ -138,6 +153,22 @@ def check_entry(subject: Subject, protocol: str, name: str, entry: Algorithm, po
             "racoon2 cannot encrypt IKE by 3des_cbc with OpenSSL 3",
             "use aes128_cbc; ESP is not affected",
         )
+
+
+def _check_additional(subject: Subject, own: Block, settings: IkeSettings) -> None:
+    """Additional key exchanges that can't be run here, or that would be no other than the first."""
+    for directive, names in zip(ADDITIONAL_KES, settings.additional):
+        place = subject.place(own, directive)
+        lacking = [subject.options.lacking[name] for name in names if name in subject.options.lacking]
+        runnable = [name for name in names if name not in subject.options.lacking]
+        if lacking and not runnable and subject.options.files:
+            subject.problems.error(place, "{}: {}".format(directive, lacking[0]), "or add none, for peers without it")
+        elif lacking and (subject.options.files or not runnable):
+            subject.problems.warning(place, "{}: {}".format(directive, lacking[0]), "without it until then")
+        if set(names) - {NO_KE} and set(names) <= {*settings.groups[:1], NO_KE}:
+            subject.problems.warning(
+                place, "{} is kmp_dh_group's already".format(names[0]), "no method is used twice for one IKE SA"
+            )
 
 
 def _check_nonce(subject: Subject, own: Block, settings: IkeSettings) -> None:
@@ -234,7 +265,7 @@ def _check_my_id(subject: Subject, own: Block, settings: IkeSettings) -> None:
 
 
 def _check_order(subject: Subject) -> None:
-    """A remote that matches every address hides those below it."""
+    """A remote that matches every address hides those below it, unless our daemon tells them apart by their names."""
     hiding: dict[str, str] = {}
     for block, remote in subject.remotes():
         for protocol in (IKEV1, IKEV2):
@@ -247,5 +278,7 @@ def _check_order(subject: Subject) -> None:
                     "{} is never found for an incoming {}".format(block.label, protocol),
                     "{} above it matches every address".format(hiding[protocol]),
                 )
+            elif subject.ours and protocol == IKEV2 and settings.peers_ids:
+                continue
             elif any(peer.address is None and peer.name.startswith("IP_") for peer in settings.peers):
                 hiding[protocol] = block.label

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from .. import view
 from ..effective import effective
@@ -21,13 +21,15 @@ from ..variables import variables_of
 @dataclass(frozen=True)
 class Options:
     """``management``: addresses that must stay reachable in clear. ``session``: (ours, theirs), the ends of the
-    operator's own connection. ``files``: whether key files are looked at, and ``owner`` who has to own them.
+    operator's own connection. ``files``: whether this is the gateway, so that key files are looked at, and ``owner``
+    who has to own them. ``lacking``: the groups that can't be run here, and what each would need.
     """
 
     management: tuple[Address, ...] = ()
     session: tuple[Address, Address] | None = None
     files: bool = True
     owner: int = 0
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 class Subject:

@@ -10,12 +10,17 @@ from ..settings import ANY_MACROS, Address, Network, Traffic, Tunnel
 from .overlaps import Overlap, overlaps
 from .subject import Subject
 
+_MOST_SELECTORS = 255  # in one payload, RFC 7296 3.13
+
 
 def check_traffic(subject: Subject) -> None:
     for tunnel in subject.effective.tunnels + subject.effective.inbound:
         _check_addresses(subject, tunnel)
     _check_mirrors(subject)
     _check_overlaps(subject)
+    _check_shared(subject)
+    if subject.ours:
+        _check_reqids(subject)
     _check_management(subject)
 
 
@@ -69,6 +74,73 @@ def _mirror_hint(tunnel: Tunnel, candidates: list[Tunnel]) -> str:
     return "direction inbound with {} and policy_index {}".format(wanted, tunnel.policy)
 
 
+# ---- Child SAs for several selectors ---------------------------------------------------------------------------------
+
+
+def _check_shared(subject: Subject) -> None:
+    policies: dict[str, list[Tunnel]] = {}
+    for tunnel in subject.effective.tunnels:
+        if tunnel.shared:
+            policies.setdefault(tunnel.policy, []).append(tunnel)
+    for name, tunnels in policies.items():
+        _check_shared_policy(subject, name, tunnels)
+
+
+def _check_shared_policy(subject: Subject, name: str, tunnels: list[Tunnel]) -> None:
+    """IKEv2 agrees on two lists: whatever is in the one goes with whatever is in the other (RFC 7296 2.9)."""
+    position = tunnels[0].position
+    locals_ = dict.fromkeys(_ends(tunnel.selector)[0] for tunnel in tunnels)
+    peers = dict.fromkeys(_ends(tunnel.selector)[1] for tunnel in tunnels)
+    for side, ends in (("source", locals_), ("destination", peers)):
+        if len(ends) > _MOST_SELECTORS:
+            subject.problems.error(
+                position,
+                "policy {}: {} {}s for one child SA (at most {})".format(name, len(ends), side, _MOST_SELECTORS),
+                "make several policies of it",
+            )
+    if len({tunnel.reqid for tunnel in tunnels if tunnel.reqid}) > 1:
+        subject.problems.error(position, "policy {}: its selectors share a child SA but not a reqid".format(name))
+    pairs = {_ends(tunnel.selector) for tunnel in tunnels}
+    for pair in ((one, other) for one in locals_ for other in peers):
+        if pair not in pairs and _meet(*pair) and not any(_lets(tunnel.selector, *pair) for tunnel in tunnels):
+            subject.problems.warning(
+                position,
+                "policy {}: its child SA is for {} with {} too, which no selector lets through".format(
+                    name, pair[0][0], pair[1][0]
+                ),
+                "child_per selector, or a policy for each group",
+            )
+            return
+
+
+def _ends(traffic: Traffic) -> tuple[tuple, tuple]:
+    """Source and destination, each with protocol and port."""
+    return (
+        (traffic.source, traffic.protocol, traffic.source_port),
+        (traffic.destination, traffic.protocol, traffic.destination_port),
+    )
+
+
+def _meet(one: tuple, other: tuple) -> bool:
+    """Whether there can be traffic between two ends: of one family, and of a protocol that both have."""
+    families = {getattr(end[0], "version", 0) for end in (one, other)}
+    return len(families) == 1 and (one[1] == other[1] or not one[1] or not other[1])
+
+
+def _lets(traffic: Traffic, one: tuple, other: tuple) -> bool:
+    """Whether a selector is for all of the traffic that two ends with literal networks have together."""
+    literal = not any(isinstance(net, str) for net in (traffic.source, traffic.destination, one[0], other[0]))
+    return (
+        literal
+        and one[0].version == traffic.source.version
+        and one[0].subnet_of(traffic.source)
+        and other[0].subnet_of(traffic.destination)
+        and traffic.protocol in (0, one[1] or other[1])
+        and traffic.source_port in (0, one[2])
+        and traffic.destination_port in (0, other[2])
+    )
+
+
 def describe(traffic: Traffic) -> str:
     """A selector for people: ``src 10.0.0.0/8 dst 10.1.0.0/16``, and what else it says."""
     text = "src {}{} dst {}{}".format(
@@ -79,6 +151,24 @@ def describe(traffic: Traffic) -> str:
 
 def _port(port: int) -> str:
     return " port {}".format(port) if port else ""
+
+
+# ---- Request ids ----------------------------------------------------------------------------------------------------
+
+
+def _check_reqids(subject: Subject) -> None:
+    """A reqid says which SAs are a tunnel's: with another tunnel's it would lead traffic to the other's peer."""
+    owners: dict[int, Tunnel] = {}
+    for tunnel in subject.effective.tunnels:
+        if not tunnel.reqid or tunnel.action != "ipsec":
+            continue
+        other = owners.setdefault(tunnel.reqid, tunnel)
+        if other is not tunnel and not (tunnel.shared and tunnel.policy == other.policy):
+            subject.problems.error(
+                tunnel.position,
+                "selector {} has the reqid {} of selector {}".format(tunnel.name, tunnel.reqid, other.name),
+                "leave it out, or give each its own",
+            )
 
 
 # ---- Overlaps -------------------------------------------------------------------------------------------------------

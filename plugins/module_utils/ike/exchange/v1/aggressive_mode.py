@@ -14,14 +14,16 @@ key offline: we never answer this mode, and we say so when we begin it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import hmac
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...crypto.algorithms import GROUPS
-from ...wire.v1 import Hash, KeyExchange, Nonce
+from ...crypto.v1_keys import Phase1Keys
+from ...wire.v1 import Hash, KeyExchange, Message, Nonce
 from ...wire.v1_numbers import Payload
-from ..effects import Final, Request, SharedKey
+from ..effects import Final, Request, SharedKeys
 from . import nat, phase1, rules, vendor
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def initiator(session: Session) -> Generator[Any, Any, None]:
     """Open an ISAKMP SA. The key exchange comes with the offer, so that only the first of our groups is offered."""
     settings = replace(session.settings, groups=session.settings.groups[:1])
     session.host.warning("{}: {}".format(session, WARNING))
-    psk = yield SharedKey(settings)
+    psks = yield SharedKeys(settings)
     offer, identity = phase1.offer(settings), phase1.identification(session)
     pair, nonce = session.key_pair(GROUPS[settings.groups[0]]), Nonce(session.random(settings.nonce_size))
     message = yield Request(
@@ -43,7 +45,8 @@ def initiator(session: Session) -> Generator[Any, Any, None]:
     suite = phase1.accepted(session, message)
     session.vendors |= vendor.known(message)
 
-    keys = phase1.derive(session, suite, psk, pair, nonce.data, message)
+    candidates = phase1.derive(session, suite, psks, pair, nonce.data, message)
+    keys = _proven(candidates, message, offer.encode())
     phase1.authenticate(session, message, keys.hash_r(offer.encode(), message.body(Payload.ID)))
     session.protect(suite, keys)
     nat.detect(session, suite.hash, message)
@@ -53,3 +56,10 @@ def initiator(session: Session) -> Generator[Any, Any, None]:
     payloads = [proof, *nat.discovery(session, suite.hash), *phase1.initial_contact(session)]
     yield Final(payloads, encrypted=True)
     session.established(set())
+
+
+def _proven(candidates: Sequence[Phase1Keys], message: Message, offer: bytes) -> Phase1Keys:
+    """The keys that the responder's hash shows; the first where it shows none, which then doesn't authenticate."""
+    proof, identity = message.body(Payload.HASH), message.body(Payload.ID)
+    matching = (keys for keys in candidates if hmac.compare_digest(keys.hash_r(offer, identity), proof))
+    return next(matching, candidates[0])

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ...policy.v1_proposals import NoProposalChosen, choose_phase1
 from ...wire.v1 import Hash, KeyExchange, Message, Nonce, SaPayload
 from ...wire.v1_numbers import Notify, Payload
-from ..effects import Final, Reply, Request, SharedKey
+from ..effects import Final, Reply, Request, SharedKeys
 from ..errors import PeerError
 from . import nat, phase1, rules, vendor
 
@@ -33,7 +33,7 @@ Exchange = Generator[Any, Any, None]
 def initiator(session: Session) -> Exchange:
     """Open an ISAKMP SA."""
     settings = session.settings
-    psk = yield SharedKey(settings)
+    psk, *_others = yield SharedKeys(settings)
     offer = phase1.offer(settings)
     message = yield Request([offer, *vendor.ours(settings)], expect=rules.SA)
     suite = phase1.accepted(session, message)
@@ -43,7 +43,7 @@ def initiator(session: Session) -> Exchange:
     message = yield Request(
         [KeyExchange(pair.public), nonce, *nat.discovery(session, suite.hash)], expect=rules.KEY_EXCHANGE
     )
-    keys = phase1.derive(session, suite, psk, pair, nonce.data, message)
+    (keys,) = phase1.derive(session, suite, [psk], pair, nonce.data, message)
     session.protect(suite, keys)
     nat.detect(session, suite.hash, message)
     session.float_ports()
@@ -66,14 +66,15 @@ def responder(session: Session, message: Message) -> Exchange:
     session.vendors |= vendor.known(message)
     message = yield Reply([accepted, *vendor.answer(settings, session.vendors)], expect=rules.KEY_EXCHANGE)
 
-    psk = yield SharedKey(settings)
+    psks = yield SharedKeys(settings)
     pair, nonce = session.key_pair(suite.group), Nonce(session.random(settings.nonce_size))
-    keys = phase1.derive(session, suite, psk, pair, nonce.data, message)
+    candidates = phase1.derive(session, suite, psks, pair, nonce.data, message)
     nat.detect(session, suite.hash, message)
     answer = [KeyExchange(pair.public), nonce, *nat.discovery(session, suite.hash)]
-    session.protect(suite, keys)
+    session.protect(suite, *candidates)
     message = yield Reply(answer, expect=rules.IDENTITY)
 
+    keys = session.keys  # those that opened the message
     phase1.authenticate(session, message, keys.hash_i(offer_body, message.body(Payload.ID)))
     identity = phase1.identification(session)
     yield Final([identity, Hash(keys.hash_r(offer_body, identity.encode()))], encrypted=True)

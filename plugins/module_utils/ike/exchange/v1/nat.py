@@ -65,13 +65,17 @@ def _hash(session: Session, hash_algorithm: Hash, address: Address, port: int) -
 
 
 def discovery(session: Session, hash_algorithm: Hash) -> list[NatDiscovery]:
-    """Our NAT-D payloads: the peer's address first, then our own; none where either end can't."""
+    """Our NAT-D payloads: the peer's address first, then our own; none where either end can't.
+
+    With ``force_encapsulation`` we pretend to sit behind a NAT: the hash of our own address is none.
+    """
     spoken, path = dialect(session), session.path
     if spoken is None:
         return []
+    own = _hash(session, hash_algorithm, path.local, path.local_port)
     return [
         spoken.discovery(_hash(session, hash_algorithm, path.peer, path.peer_port)),
-        spoken.discovery(_hash(session, hash_algorithm, path.local, path.local_port)),
+        spoken.discovery(session.random(len(own)) if session.settings.force_encapsulation else own),
     ]
 
 
@@ -81,7 +85,8 @@ def detect(session: Session, hash_algorithm: Hash, message: Message) -> None:
     seen = [payload.data for payload in message.all(spoken.discovery)] if spoken else []
     if len(seen) < 2:
         return
-    session.local_nat = seen[0] != _hash(session, hash_algorithm, path.local, path.local_port)
+    ours = _hash(session, hash_algorithm, path.local, path.local_port)
+    session.local_nat = seen[0] != ours or session.settings.force_encapsulation
     session.peer_nat = _hash(session, hash_algorithm, path.peer, path.peer_port) not in seen[1:]
 
 

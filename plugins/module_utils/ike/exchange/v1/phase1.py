@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...config.settings import IkeSettings
@@ -37,9 +38,9 @@ def accepted(session: Session, message: Message) -> Phase1Suite:
 
 
 def derive(
-    session: Session, suite: Phase1Suite, psk: bytes, pair: KeyPair, nonce: bytes, message: Message
-) -> Phase1Keys:
-    """The keys, from our half and the peer's message of the key exchange."""
+    session: Session, suite: Phase1Suite, psks: Sequence[bytes], pair: KeyPair, nonce: bytes, message: Message
+) -> list[Phase1Keys]:
+    """The keys that follow from each of ``psks``, from our half and the peer's message of the key exchange."""
     theirs = message.body(Payload.KE)
     nonces = (nonce, message.get(Nonce).data)
     publics = (pair.public, theirs)
@@ -49,9 +50,10 @@ def derive(
         shared = pair.shared(theirs)
     except KeyExchangeError as error:
         raise PeerError("key exchange: {}".format(error), Notify.INVALID_KEY_INFORMATION) from error
-    return Phase1Keys(
-        suite.hash, suite.cipher, suite.bits, psk, session.spi_i, session.spi_r, *nonces, *publics, shared
-    )
+    return [
+        Phase1Keys(suite.hash, suite.cipher, suite.bits, psk, session.spi_i, session.spi_r, *nonces, *publics, shared)
+        for psk in psks
+    ]
 
 
 def identification(session: Session) -> Identification:

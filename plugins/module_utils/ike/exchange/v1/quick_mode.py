@@ -10,7 +10,9 @@
                                                  [, KE ] [, IDci, IDcr ]
     HDR*, HASH(3)                      -->
 
-No packet is lost: either end receives on the new SA before it tells the other that it may send on it.
+No packet is lost: either end receives on the new SA before it tells the other that it may send on it. Some responders
+(strongSwan) receive only after the last message, which may get lost: the initiator sends on what it has so far for a
+while.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ from ...wire.v1_numbers import Flag, Notify, Payload
 from ..child import PROTOCOLS, ChildSa
 from ..effects import AllocateSpi, Final, Install, Remove, Reply, Request
 from ..errors import LocalError, PeerError
+from ..outbound import PROOF, stands_in
 from . import nat, rules
 
 if TYPE_CHECKING:
@@ -66,7 +69,6 @@ if TYPE_CHECKING:
 
 Exchange = Generator[Any, Any, None]
 
-_REPLAY_WINDOW = 64
 _SOFT = 0.85  # of the hard lifetime: when the initiator of an SA makes the next one
 
 
@@ -110,7 +112,11 @@ def initiator(session: Session, message_id: int, tunnel: Tunnel) -> Exchange:
     except Exception:
         yield Remove((inbound,))
         raise
-    yield from _complete(session, child, _association(session, child, suite, selector, secrets, inbound=False))
+    outbound = _association(session, child, suite, selector, secrets, inbound=False)
+    if message.header.flags & Flag.COMMIT:
+        yield from _complete(session, child, outbound)
+    else:
+        yield from _follow(session, child, outbound)
 
 
 def responder(session: Session, message_id: int, message: Message) -> Exchange:
@@ -160,6 +166,17 @@ def _await_proof(session: Session, inbound: SaId, payloads: list[AnyPayload], ex
         raise
 
 
+def _follow(session: Session, child: ChildSa, outbound: SecurityAssociation) -> Exchange:
+    """Complete the initiator's side. What carries the traffic so far does until the peer must have our proof."""
+    carrying = session.engine.carrying(child.tunnel)
+    if not stands_in(carrying, child):
+        yield from _complete(session, child, outbound)
+        return
+    _count(session, child)
+    session.child_up(child)
+    session.outbound.send_later(child, outbound, carrying, PROOF)
+
+
 def _complete(session: Session, child: ChildSa, outbound: SecurityAssociation) -> Exchange:
     """Begin to send on the new SA; without its outbound half the child doesn't stay half installed."""
     try:
@@ -167,8 +184,13 @@ def _complete(session: Session, child: ChildSa, outbound: SecurityAssociation) -
     except LocalError:
         yield Remove((child.inbound,))
         raise
-    child.took, child.since = session.now - child.since, session.now
+    _count(session, child)
     session.child_up(child)
+
+
+def _count(session: Session, child: ChildSa) -> None:
+    """From here on it is no longer the negotiation's time that counts."""
+    child.took, child.since = session.now - child.since, session.now
 
 
 def _reserve(session: Session, tunnel: Tunnel) -> Generator[Any, Any, SaId]:
@@ -336,8 +358,7 @@ def _child(
     """A child with its SPIs (in, out); it counts from the negotiation's beginning until it is complete."""
     return ChildSa(
         tunnel=tunnel,
-        local=session.path.local,
-        peer=session.path.peer,
+        path=session.path.of_child(suite.udp),
         protocol=suite.protocol,
         spi_in=spis[0],
         spi_out=spis[1],
@@ -385,7 +406,7 @@ def _association(
         reqid=child.tunnel.reqid,
         lifetime=child.lifetime(_SOFT, session.random(1)[0]),
         selector=(selector.reversed() if inbound else selector) if suite.mode == "transport" else None,
-        replay_window=_REPLAY_WINDOW,
+        replay_window=child.tunnel.replay_window,
         encapsulation=session.path.encapsulation(inbound) if suite.udp else None,
     )
 

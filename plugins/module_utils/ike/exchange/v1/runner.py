@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from ...crypto.v1_keys import Phase1Keys
 from ...wire.cursor import WireError
 from ...wire.header import HEADER_SIZE, Header
 from ...wire.v1 import Message, encode_chain, encode_clear, encode_encrypted_header
@@ -81,17 +82,27 @@ class Exchange:
         if bool(header.flags & Flag.ENCRYPTION) != rule.encrypted:
             self.session.drop("{} expected {}".format(rule.name, "encrypted" if rule.encrypted else "in clear"))
             return None
+        complaint = ""
+        for keys in self.session.candidates if rule.encrypted else (None,):
+            message, complaint = self._read(header, datagram, rule, keys)
+            if message is None:
+                continue
+            if keys is not None:
+                self.session.opened_with(keys)
+                self.iv = datagram[-len(self.iv) :]
+                self.session.host.trace.opened(datagram, header.next_payload, message.content[: message.end])
+            return message
+        self.session.unfit(self, rule, complaint)
+        return None
+
+    def _read(self, header: Header, datagram: bytes, rule: Rule, keys: Phase1Keys | None) -> tuple[Message | None, str]:
+        """The message if it fits the rule, else what is wrong with it. ``keys`` None: it came in clear."""
         try:
-            message = self._decrypted(header, datagram) if rule.encrypted else Message.clear(header, datagram)
+            message = Message.clear(header, datagram) if keys is None else self._decrypted(header, datagram, keys)
             complaint = rule.complaint(message.types())
         except WireError as error:
-            complaint = str(error)
-        if complaint:
-            self.session.unfit(self, rule, complaint)
-            return None
-        if rule.encrypted:
-            self.iv = datagram[-len(self.iv) :]
-        return message
+            return None, str(error)
+        return (None, complaint) if complaint else (message, "")
 
     def abandon(self) -> None:
         """Stop for good; what the generator holds in the kernel it gives back."""
@@ -206,6 +217,7 @@ class Exchange:
         self.session.host.count("duplicates")
         if self._answers and self._repeats < _MAX_REPEATS:
             self._repeats += 1
+            self.session.outbound.repeated()
             self.session.transmit(self._sent_path, self._sent)
 
     def _schedule(self) -> None:
@@ -238,10 +250,12 @@ class Exchange:
         padding = fill(-len(chain) % len(self.iv))  # to whole blocks; receivers go by payload lengths
         ciphertext = session.keys.cipher.encrypt(self.iv, chain + padding)
         self.iv = ciphertext[-len(self.iv) :]
-        return encode_encrypted_header(session.spi_i, session.spi_r, self.kind, self.message_id, first, ciphertext)
+        datagram = encode_encrypted_header(session.spi_i, session.spi_r, self.kind, self.message_id, first, ciphertext)
+        session.host.trace.sealed(datagram, first, chain)
+        return datagram
 
-    def _decrypted(self, header: Header, datagram: bytes) -> Message:
+    def _decrypted(self, header: Header, datagram: bytes, keys: Phase1Keys) -> Message:
         ciphertext = datagram[HEADER_SIZE:]
         if not ciphertext or len(ciphertext) % len(self.iv):
             raise WireError("{} bytes are no whole blocks".format(len(ciphertext)))
-        return Message(header, self.session.keys.cipher.decrypt(self.iv, ciphertext))
+        return Message(header, keys.cipher.decrypt(self.iv, ciphertext))

@@ -21,6 +21,7 @@ from ...wire.v1_numbers import Exchange as Kind
 from ..child import ChildSa
 from ..errors import PeerError
 from ..host import Host
+from ..outbound import Outbound
 from ..path import Path
 from ..tunnels import OVERLAP
 from . import aggressive_mode, fragments, informational, main_mode, quick_mode, rules, vendor
@@ -66,6 +67,7 @@ class Session:
         self.state = CONNECTING
         self.suite: Phase1Suite | None = None
         self.keys: Phase1Keys | None = None
+        self.candidates: tuple[Phase1Keys, ...] = ()
         self.local_id = ""
         self.peer_id = ""
         self.vendors: set[bytes] = set()
@@ -74,6 +76,7 @@ class Session:
         self.since = host.now
         self.hint = ""
         self.liveness = Liveness(self)
+        self.outbound = Outbound(self)
         self._last_block = b""
         self._exchanges: dict[int, Exchange] = {}
         self._message_ids: set[int] = set()
@@ -130,11 +133,22 @@ class Session:
         """The traffic that quick mode negotiates for a tunnel."""
         return configured(tunnel.selector) or host_traffic(self.path.local, self.path.peer)
 
-    def protect(self, suite: Phase1Suite, keys: Phase1Keys) -> None:
-        """Encrypt phase 1 from here on."""
+    def protect(self, suite: Phase1Suite, *candidates: Phase1Keys) -> None:
+        """Encrypt phase 1 from here on. Of several candidates, what the peer encrypts will show the right ones.
+
+        Their first IV is the same: it doesn't depend on the pre-shared key (RFC 2409 5).
+        """
         self.suite = suite
+        self.keys = candidates[0]
+        self.candidates = candidates
+        self._exchanges[_PHASE1].iv = self.keys.iv
+
+    def opened_with(self, keys: Phase1Keys) -> None:
+        """These of the candidates are the right ones."""
+        if keys is not self.keys:
+            self.host.info("{}: the peer has proven the other key of a rotation".format(self))
         self.keys = keys
-        self._exchanges[_PHASE1].iv = keys.iv
+        self.candidates = (keys,)
 
     def float_ports(self) -> None:
         """Move to port 4500 once phase 1 has shown a NAT (RFC 3947 4)."""
@@ -168,6 +182,10 @@ class Session:
         self.engine.child_up(self, child)
         for sa_id in leftovers:
             self.delete(sa_id)
+
+    def is_telling(self, child: ChildSa) -> bool:
+        """IKEv1's deletes aren't answered."""
+        return False
 
     # From the engine
 
@@ -267,9 +285,13 @@ class Session:
 
     def heard_on(self, header: Header, path: Path) -> None:
         """A message fitted. Behind NAT the peer's address is wherever its decryptable messages come from."""
-        if self.path.peer_port != path.peer_port or self.path.local_port != path.local_port:
+        encrypted = header.flags & Flag.ENCRYPTION
+        ports = (self.path.peer_port, self.path.local_port) != (path.peer_port, path.local_port)
+        if ports or (path.peer != self.path.peer and encrypted and self.peer_nat):
             self.path = path
-        if header.flags & Flag.ENCRYPTION:
+            if self.state == ESTABLISHED:
+                self.engine.session_moves(self)
+        if encrypted:
             self.liveness.heard()
 
     def silence(self, exchange: Exchange) -> str:
@@ -325,6 +347,7 @@ class Session:
         if delete.protocol == Protocol.ISAKMP:
             if self.spi_i + self.spi_r in delete.spis:
                 self._close("deleted by the peer")
+                self.engine.peer_left(self.remote)
             return
         for spi in delete.spis:
             self.engine.child_deleted(self, int.from_bytes(spi, "big"))
@@ -484,12 +507,13 @@ class Session:
         for timer in self._expiry:
             timer.cancel()
         self.liveness.stop()
+        self.outbound.send_now()
         unfinished = [one for one in self._exchanges.values() if not one.finished]
         for exchange in unfinished:
             exchange.abandon()
         self._say_closed("failed" if connecting else "closed", reason)
         waiting, self._waiting = self._waiting, []
-        self.engine.session_down(self, waiting, reason)
+        self.engine.session_down(self, waiting, reason, connecting)
         for exchange in unfinished:
             if exchange.kind == Kind.QUICK_MODE:
                 self.engine.child_failed(self, exchange.label, reason)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ...config.settings import IkeSettings
@@ -60,16 +61,23 @@ def check_identity(session: Session, identity: Identification) -> None:
     )
 
 
-def check_proof(message: Message, expected: bytes) -> None:
-    """The peer's AUTH payload against the value that only the same key gives."""
+def check_proof(
+    message: Message, expected: Iterable[bytes], data: bytes | None = None, complaint: str = WRONG_KEY
+) -> int:
+    """The peer's proof against the values that only the same keys give; which one of them it is.
+
+    The proof is AUTH's content, or ``data`` in its place. ``complaint`` says what is wrong where it is none of them.
+    """
     proof = message.get(Authentication)
     if proof.method != AuthMethod.SHARED_KEY:
         raise PeerError(
             "the peer authenticates by method {}, we by pre-shared key".format(proof.method),
             Notify.AUTHENTICATION_FAILED,
         )
-    if not hmac.compare_digest(proof.data, expected):
-        raise PeerError(WRONG_KEY, Notify.AUTHENTICATION_FAILED)
+    for place, value in enumerate(expected):
+        if hmac.compare_digest(proof.data if data is None else data, value):
+            return place
+    raise PeerError(complaint, Notify.AUTHENTICATION_FAILED)
 
 
 def _encoded(settings: IkeSettings) -> list[tuple[int, bytes]]:

@@ -9,8 +9,8 @@ import hmac
 from typing import Callable
 
 from ...policy.sa import Address
-from ...wire.v2 import Message, Nonce
-from ...wire.v2_numbers import Notify
+from ...wire.v2 import Message, Nonce, Notification
+from ...wire.v2_numbers import Notify, Payload
 
 THRESHOLD = 30  # half-open IKE SAs from which on everybody has to prove its address
 THRESHOLD_PER_PEER = 3  # the same for one address
@@ -34,9 +34,11 @@ class Cookies:
 
     def good(self, message: Message, peer: Address, now: float) -> bool:
         """Whether the request carries the cookie that we gave it, and not too long ago."""
-        carried = message.notified(Notify.COOKIE)
+        carried = _first_notification(message)
         self._rotate(now)
-        if carried is None or not carried.data or carried.data[0] not in self._secrets:
+        if carried is None or carried.kind != Notify.COOKIE or not carried.data:
+            return False
+        if carried.data[0] not in self._secrets:
             return False
         return hmac.compare_digest(carried.data, self._of(carried.data[0], message, peer))
 
@@ -52,3 +54,9 @@ class Cookies:
         recent = {before: self._secrets[before]} if now - self._since < 2 * _LIFETIME else {}
         self._secrets = {**recent, self._version: self._random(_SECRET)}
         self._since = now
+
+
+def _first_notification(message: Message) -> Notification | None:
+    """A cookie comes first (RFC 7296 2.6): in a flood nothing behind it is worth decoding."""
+    first = message.raw[0]
+    return Notification.decode(first.body) if first.type == Payload.NOTIFY else None

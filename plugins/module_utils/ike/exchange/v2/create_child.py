@@ -8,7 +8,8 @@ HDR, SK {[N(REKEY_SA),] SA, Ni,
          [KEi,] TSi, TSr}             -->
                                       <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr}
 
-Where both ends replace the same child at once, the nonces settle which of the two new ones stays (2.8.1).
+Additional key exchanges follow as IKE_FOLLOWUP_KE, see followup.py. Where both ends replace the same child at once, the
+nonces settle which of the two new ones stays (2.8.1).
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from ...policy import v2_proposals as proposals
 from ...wire.v2 import KeyExchange, Message, Nonce, Notification
 from ...wire.v2_numbers import Notify, Payload, TransformType
 from ..child import ChildSa
-from ..effects import Final, Request
+from ..effects import Final, Remove, Request
 from ..errors import PeerError
-from . import child_sa, rules
+from . import child_sa, followup, rules
 from .child_sa import Draft, Secrets
-from .initial import check_group, shared_secret, wanted_group
+from .key_exchange import check_group, public, respond, shared_secret, wanted_group
 
 if TYPE_CHECKING:
     from .session import Session
@@ -40,10 +41,9 @@ _MAX_ROUNDS = 3  # requests for one child: another group, or a child to replace 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One request: which child it is to replace, when it went out, and our half of its secrets."""
+    """One request: which child it is to replace, and our half of its secrets."""
 
     old: ChildSa | None
-    begun: float
     pair: KeyPair | None
     nonce: bytes
 
@@ -52,15 +52,17 @@ def initiator(session: Session, tunnel: Tunnel) -> Steps:
     """Make a child for a tunnel; in place of the one that it has, where it has one."""
     inbound = yield from child_sa.reserve(session, tunnel)
     try:
-        draft = child_sa.draft(session, tunnel, inbound, proposals.pfs_groups(session.settings, session.suite))
+        draft = child_sa.draft(session, tunnel, inbound, first=False)
         attempt, message = yield from _ask(session, draft)
+        answered = child_sa.agreed(draft, message)
         theirs = message.get(Nonce).data
+        shared = _shared(attempt.pair, answered.suite.group, message)
+        additional = yield from followup.initiator(session, answered.suite.additional, message)
         made, sending = yield from child_sa.settle(
             session,
             draft,
-            message,
-            lambda suite: Secrets(attempt.nonce, theirs, _shared(attempt.pair, suite.group, message)),
-            took=session.now - attempt.begun,
+            answered,
+            Secrets(attempt.nonce, theirs, shared, additional),
             replaces=attempt.old.spi_in if attempt.old else 0,
             precedence=min(attempt.nonce, theirs),
         )
@@ -77,10 +79,11 @@ def _ask(session: Session, draft: Draft) -> Generator[Any, Any, tuple[_Attempt, 
     for _round in range(_MAX_ROUNDS):
         pair = session.key_pair(group) if group else None
         nonce = session.random(session.settings.nonce_size)
-        attempt = _Attempt(session.child_of(draft.tunnel), session.now, pair, nonce)
+        attempt = _Attempt(session.child_of(draft.tunnel), pair, nonce)
         before, behind = draft.request()
+        ours = [public(pair)] if pair else []
         message = yield Request(
-            [*_rekey(attempt.old), *before, Nonce(nonce), *_public(pair), *behind], expect=rules.CHILD_ANSWER
+            [*_rekey(attempt.old), *before, Nonce(nonce), *ours, *behind], expect=rules.CHILD_ANSWER
         )
         other = message.notified(Notify.INVALID_KE_PAYLOAD)
         if other is not None and group is not None:
@@ -96,25 +99,31 @@ def _ask(session: Session, draft: Draft) -> Generator[Any, Any, tuple[_Attempt, 
 def responder(session: Session, message: Message) -> Steps:
     """Answer a peer that makes a child."""
     session.check_free(message)
+    began = session.now
     old = _replaced(session, message)
     taken = child_sa.answer(session, message, [old.tunnel] if old else session.tunnels(), first=False)
-    pair = _answering_pair(session, taken.suite.group, message)
+    ours, shared = _respond(session, taken.suite.group, message)
     theirs, nonce = message.get(Nonce).data, Nonce(session.random(session.settings.nonce_size))
+    inbound = yield from child_sa.reserve(session, taken.tunnel)
+    accepted, rest = taken.payloads(inbound.spi)
+    try:
+        answer, additional = yield from followup.responder(
+            session, taken.suite.additional, [accepted, nonce, *ours, *rest]
+        )
+    except Exception:
+        yield Remove((inbound,))
+        raise
     made, sending = yield from child_sa.take(
         session,
         taken,
-        Secrets(theirs, nonce.data, _shared(pair, taken.suite.group, message)),
-        initiated=False,
+        inbound,
+        Secrets(theirs, nonce.data, shared, additional),
+        began,
         replaces=old.spi_in if old else 0,
         precedence=min(nonce.data, theirs),
     )
-    accepted, rest = taken.payloads(made.spi_in)
-    yield Final([accepted, nonce, *_public(pair), *rest])
-    if old is None:
-        yield from child_sa.complete(session, made, sending)
-    else:
-        session.child_up(made)
-        session.send_later(made, sending, old)
+    yield Final(answer)
+    yield from child_sa.follow(session, made, sending, replaced=old)
 
 
 # Payloads
@@ -142,18 +151,16 @@ def _replaced(session: Session, message: Message) -> ChildSa | None:
     return old
 
 
-def _public(pair: KeyPair | None) -> list[KeyExchange]:
-    return [KeyExchange(pair.group.number, pair.public)] if pair else []
-
-
-def _answering_pair(session: Session, group: Group | None, message: Message) -> KeyPair | None:
+def _respond(session: Session, group: Group | None, message: Message) -> tuple[list[KeyExchange], bytes]:
     """Our half of PFS, where the suite has it; the peer's must be there and of the group that was chosen."""
     if group is None:
-        return None
+        return [], b""
     if not message.has(Payload.KE):
         raise PeerError("PFS was agreed on but the peer sent no key exchange", Notify.INVALID_SYNTAX)
-    check_group(group, message.get(KeyExchange))
-    return session.key_pair(group)
+    theirs = message.get(KeyExchange)
+    check_group(group, theirs)
+    ours, shared = respond(session, group, theirs)
+    return [ours], shared
 
 
 def _shared(pair: KeyPair | None, group: Group | None, message: Message) -> bytes:

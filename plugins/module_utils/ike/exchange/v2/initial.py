@@ -6,11 +6,13 @@
 Initiator                                  Responder
 HDR, SAi1, KEi, Ni                    -->
                                       <--  HDR, SAr1, KEr, Nr
+                    [IKE_INTERMEDIATE, see intermediate.py]
 HDR, SK {IDi, [IDr,] AUTH,
          SAi2, TSi, TSr}              -->
                                       <--  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
 
-IKE_SA_INIT is begun again where the responder asks for a cookie (2.6) or for another group (1.2).
+IKE_SA_INIT is begun again where the responder asks for a cookie (2.6) or for another group (1.2). What a post-quantum
+pre-shared key adds stands in ppk.py.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable
 
+from ...config.grammar import ALLOW, FORCE
 from ...config.settings import Tunnel
 from ...crypto.algorithms import Group
-from ...crypto.groups import KeyExchangeError, KeyPair
+from ...crypto.groups import KeyPair
 from ...crypto.v2_keys import IkeKeys, skeyseed
 from ...policy import v2_proposals as proposals
 from ...policy.v2_proposals import IkeSuite, NoProposalChosen, Offer
@@ -38,10 +41,12 @@ from ...wire.v2 import (
     SaPayload,
 )
 from ...wire.v2_numbers import AuthMethod, Notify, Payload, Protocol, TransformType, notify_name
-from ..effects import Final, Remove, Reply, Request, SharedKey
+from ..effects import Final, Remove, Reply, Request, SharedKeys
 from ..errors import LocalError, PeerError
-from . import auth, child_sa, nat, rules
+from . import auth, child_sa, intermediate, nat, ppk, rules
 from .child_sa import Secrets
+from .intermediate import Covered
+from .key_exchange import check_group, ike_keys, public, respond, shared_secret, wanted_group
 
 if TYPE_CHECKING:
     from .session import Session
@@ -54,37 +59,47 @@ _MAX_ROUNDS = 5  # requests that one attempt begins with: cookies and other grou
 
 @dataclass(frozen=True)
 class _Opening:
-    """What IKE_SA_INIT leaves behind for IKE_AUTH: both nonces, the peer's datagram, what it said that it can."""
+    """What IKE_SA_INIT leaves behind for IKE_AUTH: both nonces, the peer's datagram, what it said that it can.
+
+    ``ppk``: whether both ends have one.
+    """
 
     nonce_i: bytes
     nonce_r: bytes
     theirs: bytes
     childless: bool
+    ppk: bool
+
+    @property
+    def nonces(self) -> bytes:
+        """Ni | Nr."""
+        return self.nonce_i + self.nonce_r
 
 
 def initiator(session: Session) -> Steps:
     """Open an IKE SA, and the first child with it."""
-    psk = yield SharedKey(session.settings)
+    psk, *_others = yield SharedKeys(session.settings)
     opening = yield from _open(session)
     session.float_ports()
-    tunnel = session.first_tunnel()
-    if tunnel is None and not opening.childless:
-        raise LocalError("no tunnel is left to make")
+    covered = yield from intermediate.initiator(session, opening.nonces)
+    tunnel = _first_tunnel(session, opening.childless)
+    mixed = yield from ppk.initiators(session, opening.ppk)
     draft = yield from _draft(session, tunnel)
     try:
         identity = auth.our_identity(session)
-        proof = session.keys.auth_i(psk, session.init_sent, opening.nonce_r, identity.encode())
+        signed = (psk, session.init_sent, opening.nonce_r, identity.encode(), covered.octets())
         message = yield Request(
             [
                 identity,
                 *session.initial_contact(),
                 *auth.wanted_identity(session),
-                Authentication(AuthMethod.SHARED_KEY, proof),
+                Authentication(AuthMethod.SHARED_KEY, (mixed or session.keys).auth_i(*signed)),
                 *_child_request(draft),
+                *(ppk.identity(session, session.keys.auth_i(*signed)) if mixed else []),
             ],
             expect=rules.AUTH_ANSWER,
         )
-        _authenticate_responder(session, psk, opening, message)
+        _authenticate_responder(session, psk, opening, covered, mixed, message)
     except Exception:
         if draft is not None:
             yield Remove((draft.inbound,))
@@ -98,16 +113,22 @@ def responder(session: Session, message: Message) -> Steps:
     """Answer a peer's first message, which has passed the cookie's test."""
     nonce = Nonce(session.random(session.settings.nonce_size))
     opening, answer = _answer(session, message, nonce)
-    message = yield Reply(answer, expect=rules.AUTH_REQUEST)
+    message = yield Reply(answer, expect=intermediate.first_rule(len(session.suite.additional)))
+    covered, message = yield from intermediate.responder(session, opening.nonces, message)
 
     identity = message.get(IdInitiator)
     session.choose_remote(identity)
     auth.check_identity(session, identity)
-    psk = yield SharedKey(session.settings)
-    auth.check_proof(message, session.keys.auth_i(psk, opening.theirs, opening.nonce_r, message.body(Payload.IDI)))
+    mixed = yield from ppk.responders(session, opening.ppk, message)
+    psk = yield from _proven_key(session, opening, covered, mixed, message)
     ours = auth.our_identity(session)
-    proof = session.keys.auth_r(psk, session.init_sent, opening.nonce_i, ours.encode())
-    greeting = [ours, *session.initial_contact(), Authentication(AuthMethod.SHARED_KEY, proof)]
+    proof = session.keys.auth_r(psk, session.init_sent, opening.nonce_i, ours.encode(), covered.octets())
+    greeting = [
+        ours,
+        *session.initial_contact(),
+        Authentication(AuthMethod.SHARED_KEY, proof),
+        *([Notification(Notify.PPK_IDENTITY)] if mixed else []),
+    ]
     session.established(message)
     if not message.has(Payload.SA):
         yield Final(greeting)
@@ -123,11 +144,20 @@ def _open(session: Session) -> Generator[Any, Any, _Opening]:
     offers = _offers(session)
     offer = proposals.encode_offers(offers, Protocol.IKE, b"")
     nonce = Nonce(session.random(session.settings.nonce_size))
+    intermediate_wanted = any(proposals.additional_rows(one) for one in offers)
     group, cookie = offers[0][TransformType.KE][0], []
     pair = session.key_pair(group)
     for _round in range(_MAX_ROUNDS):
         message = yield Request(
-            [*cookie, offer, KeyExchange(group.number, pair.public), nonce, *_announcements(session)],
+            [
+                *cookie,
+                offer,
+                public(pair),
+                nonce,
+                *_announcements(session),
+                *intermediate.announcement(intermediate_wanted),
+                *ppk.announcement(session),
+            ],
             expect=replace(rules.INIT_ANSWER, objection=_objection(offers, group)),
         )
         demand = message.notified(Notify.COOKIE)
@@ -172,15 +202,6 @@ def _announcements(session: Session) -> list[Notification]:
     return [*nat.detection(session), Notification(Notify.IKEV2_FRAGMENTATION_SUPPORTED)]
 
 
-def wanted_group(offers: list[Offer], used: Group, notification: Notification) -> Group:
-    """The group of an INVALID_KE_PAYLOAD, if we offered it and haven't just used it."""
-    number = int.from_bytes(notification.data[:2], "big")
-    offered = [group for offer in offers for group in offer[TransformType.KE] if group.number == number]
-    if not offered or used.number == number:
-        raise PeerError("the peer wants group {}, which we {}".format(number, "used" if offered else "don't offer"))
-    return offered[0]
-
-
 def _opened(session: Session, offers: list[Offer], pair: KeyPair, nonce: Nonce, message: Message) -> _Opening:
     """Take the responder's answer: from here on messages are protected."""
     try:
@@ -188,91 +209,110 @@ def _opened(session: Session, offers: list[Offer], pair: KeyPair, nonce: Nonce, 
     except NoProposalChosen as error:
         raise PeerError(str(error)) from error
     suite = proposals.ike_suite(choice, session.settings.lifetime_seconds)
+    if suite.additional and message.notified(Notify.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
+        raise PeerError("the peer chose {} without IKE_INTERMEDIATE".format(suite.names()["group"]))
     if message.header.spi_r == NO_SPI:
         raise PeerError("the responder's SPI is zero")
     session.spi_r = message.header.spi_r
     theirs = message.get(Nonce).data
     shared = shared_secret(pair, suite.group, message.get(KeyExchange))
-    session.protect(suite, _keys(session, suite, nonce.data, theirs, shared))
+    _protect(session, suite, nonce.data, theirs, shared)
     nat.detect(session, message)
     session.learn(message)
     childless = message.notified(Notify.CHILDLESS_IKEV2_SUPPORTED) is not None
-    return _Opening(nonce.data, theirs, message.datagram, childless)
+    return _Opening(nonce.data, theirs, message.datagram, childless, ppk.agreed(session, message))
 
 
 def _answer(session: Session, message: Message, nonce: Nonce) -> tuple[_Opening, list]:
     """The responder's side: what to remember, and the answer."""
     theirs = message.get(KeyExchange)
+    announced = message.notified(Notify.INTERMEDIATE_EXCHANGE_SUPPORTED) is not None
     try:
-        offers = proposals.ike_offers(session.settings)
+        offers = proposals.ike_offers(session.settings, announced)
         proposal, choice = proposals.choose(message.get(SaPayload), offers, Protocol.IKE, 0)
     except NoProposalChosen as error:
         raise PeerError("no common IKE proposal: {}".format(error), Notify.NO_PROPOSAL_CHOSEN) from error
     suite = proposals.ike_suite(choice, session.settings.lifetime_seconds)
     check_group(suite.group, theirs)
-    pair = session.key_pair(suite.group)
+    ours, shared = respond(session, suite.group, theirs)
     nonce_i = message.get(Nonce).data
-    shared = shared_secret(pair, suite.group, theirs)
-    session.protect(suite, _keys(session, suite, nonce_i, nonce.data, shared))
+    _protect(session, suite, nonce_i, nonce.data, shared)
     nat.detect(session, message)
     session.learn(message)
+    both = ppk.agreed(session, message)
     answer = [
         proposals.accepted(proposal, choice, b""),
-        KeyExchange(suite.group.number, pair.public),
+        ours,
         nonce,
         *_announcements(session),
         Notification(Notify.CHILDLESS_IKEV2_SUPPORTED),
+        *intermediate.announcement(bool(suite.additional)),
+        *(ppk.announcement(session) if both else []),
     ]
-    return _Opening(nonce_i, nonce.data, message.datagram, True), answer
+    return _Opening(nonce_i, nonce.data, message.datagram, True, both), answer
 
 
-def check_group(group: Group, theirs: KeyExchange) -> None:
-    """Ask for the group that was chosen, where the peer guessed another (RFC 7296 1.2, 1.3)."""
-    if theirs.group != group.number:
-        raise PeerError(
-            "the peer guessed group {}, {} was chosen".format(theirs.group, group.name),
-            Notify.INVALID_KE_PAYLOAD,
-            group.number.to_bytes(2, "big"),
-        )
-
-
-def shared_secret(pair: KeyPair, group: Group, theirs: KeyExchange) -> bytes:
-    """g^ir of our pair and the peer's public value."""
-    if pair.group is not group or theirs.group != group.number:
-        raise PeerError("key exchange: the peer answered with group {}".format(theirs.group), Notify.INVALID_SYNTAX)
-    try:
-        return pair.shared(theirs.data)
-    except KeyExchangeError as error:
-        raise PeerError("key exchange: {}".format(error), Notify.INVALID_SYNTAX) from error
-
-
-def _keys(session: Session, suite: IkeSuite, nonce_i: bytes, nonce_r: bytes, shared: bytes) -> IkeKeys:
+def _protect(session: Session, suite: IkeSuite, nonce_i: bytes, nonce_r: bytes, shared: bytes) -> None:
     seed = skeyseed(suite.prf, nonce_i, nonce_r, shared)
     spis = session.spi_i + session.spi_r
-    return IkeKeys(
-        suite.prf, suite.cipher, suite.bits, suite.integrity, seed, nonce_i + nonce_r, spis, session.initiator
-    )
+    session.protect(suite, ike_keys(suite, seed, nonce_i + nonce_r, spis, session.initiator))
 
 
 # IKE_AUTH
 
 
-def _authenticate_responder(session: Session, psk: bytes, opening: _Opening, message: Message) -> None:
+def _proven_key(
+    session: Session, opening: _Opening, covered: Covered, mixed: IkeKeys | None, message: Message
+) -> Generator[Any, Any, bytes]:
+    """The key that the initiator has proven, with the PPK where both ends have it; it gets our proof by the same."""
+    psks = yield SharedKeys(session.settings)
+    signed = (opening.theirs, opening.nonce_r, message.body(Payload.IDI), covered.octets())
+    without = message.notified(Notify.NO_PPK_AUTH) if opening.ppk else None
+    plain = [session.keys.auth_i(psk, *signed) for psk in psks]
+    if mixed is None:
+        place = auth.check_proof(message, plain, without.data if without else None)
+    else:
+        ppk.use(session, mixed)
+        complaint = ppk.complaint(session, without, plain)
+        place = auth.check_proof(message, [mixed.auth_i(psk, *signed) for psk in psks], complaint=complaint)
+    if place:
+        session.host.info("{}: the peer has proven the other key of a rotation".format(session))
+    return psks[place]
+
+
+def _authenticate_responder(
+    session: Session, psk: bytes, opening: _Opening, covered: Covered, mixed: IkeKeys | None, message: Message
+) -> None:
     """Check the responder's identity and proof; an answer without them is its refusal."""
     if not message.has(Payload.IDR) or not message.has(Payload.AUTH):
         kind = message.refusal().kind
-        hint = ": probably the pre-shared keys differ" if kind == Notify.AUTHENTICATION_FAILED else ""
-        raise PeerError("the peer refused: {}{}".format(notify_name(kind), hint))
+        hint = ": probably the pre-shared keys{} differ".format(" or the PPKs" if mixed else "")
+        raise PeerError(
+            "the peer refused: {}{}".format(notify_name(kind), hint if kind == Notify.AUTHENTICATION_FAILED else "")
+        )
     auth.check_identity(session, message.get(IdResponder))
-    expected = session.keys.auth_r(psk, opening.theirs, opening.nonce_i, message.body(Payload.IDR))
-    auth.check_proof(message, expected)
+    ppk.use_as_answered(session, mixed, message)
+    signed = (opening.theirs, opening.nonce_i, message.body(Payload.IDR), covered.octets())
+    expected = session.keys.auth_r(psk, *signed)
+    auth.check_proof(message, [expected])
+
+
+def _first_tunnel(session: Session, childless: bool) -> Tunnel | None:
+    """The tunnel that IKE_AUTH makes a child for; None for none, where the responder is ready for that (RFC 6023)."""
+    wanted = session.settings.childless
+    if wanted == FORCE and not childless:
+        raise PeerError("the peer makes no IKE SA without a child, and childless is force")
+    tunnel = session.first_tunnel() if wanted == ALLOW or not childless else None
+    if tunnel is None and not childless:
+        raise LocalError("no tunnel is left to make")
+    return tunnel
 
 
 def _draft(session: Session, tunnel: Tunnel | None) -> Generator[Any, Any, child_sa.Draft | None]:
     if tunnel is None:
         return None
     inbound = yield from child_sa.reserve(session, tunnel)
-    return child_sa.draft(session, tunnel, inbound)
+    return child_sa.draft(session, tunnel, inbound, first=True)
 
 
 def _child_request(draft: child_sa.Draft | None) -> list:
@@ -287,7 +327,8 @@ def _first_child(session: Session, draft: child_sa.Draft, opening: _Opening, mes
     """The initiator's first child. Its failure doesn't end the IKE SA (RFC 7296 1.2)."""
     secrets = Secrets(opening.nonce_i, opening.nonce_r)
     try:
-        made, sending = yield from child_sa.settle(session, draft, message, lambda suite: secrets)
+        answered = child_sa.agreed(draft, message)
+        made, sending = yield from child_sa.settle(session, draft, answered, secrets)
         yield from child_sa.complete(session, made, sending)
     except (PeerError, LocalError, WireError) as error:
         yield from child_sa.give_back(session, draft.inbound, error)
@@ -299,11 +340,12 @@ def _answer_first_child(session: Session, opening: _Opening, message: Message, g
     secrets = Secrets(opening.nonce_i, opening.nonce_r)
     try:
         taken = child_sa.answer(session, message, session.tunnels(), first=True)
-        made, sending = yield from child_sa.take(session, taken, secrets, initiated=False)
+        inbound = yield from child_sa.reserve(session, taken.tunnel)
+        made, sending = yield from child_sa.take(session, taken, inbound, secrets, session.begun)
     except (PeerError, LocalError) as error:
         yield Final([*greeting, Notification(getattr(error, "notify", Notify.TEMPORARY_FAILURE))])
         session.child_failed("", error)
         return
     accepted, rest = taken.payloads(made.spi_in)
     yield Final([*greeting, accepted, *rest])
-    yield from child_sa.complete(session, made, sending)
+    yield from child_sa.follow(session, made, sending)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _KEEPALIVE_INTERVAL = 20.0  # seconds, RFC 3948 4
+_TRUST = 10.0  # seconds after an answer for which no hint makes us ask again
 
 
 class Liveness:
@@ -26,6 +27,8 @@ class Liveness:
         self._session = session
         self._heard_at = 0.0
         self._packets = 0
+        self._doubted = False
+        self._trusted_until = 0.0
         self._timers: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -43,6 +46,24 @@ class Liveness:
     def heard(self) -> None:
         """The peer proved that it is there."""
         self._heard_at = self._session.now
+        if self._doubted:
+            self._doubted = False
+            self._trusted_until = self._session.now + _TRUST
+
+    def heard_since(self, when: float) -> bool:
+        return not self._doubted and self._heard_at >= when
+
+    def doubt(self) -> None:
+        """Something that may be forged says that the peer has forgotten us: ask now, and give it up as ever."""
+        session = self._session
+        if self._doubted or session.now < self._trusted_until:
+            return
+        self._look_at_traffic()
+        self._doubted = True
+        self._heard_at = session.now - session.settings.dpd_delay
+        if "dpd" in self._timers:
+            self._timers["dpd"].cancel()
+        self._check(session.now)
 
     def _at(self, name: str, when: float, action: Any) -> None:
         self._timers[name] = self._session.timers.at(when, action)
@@ -51,6 +72,8 @@ class Liveness:
         session = self._session
         self._look_at_traffic()
         settings = session.settings
+        if not settings.dpd_delay and not self._doubted:
+            return
         due = self._heard_at + settings.dpd_delay
         if now >= due + settings.dpd_retry * (settings.dpd_maxfail + 1):
             session.engine.peer_dead(session, "no answer from {}".format(session.path.peer))

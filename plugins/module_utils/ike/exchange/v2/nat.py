@@ -16,18 +16,24 @@ from ...wire.v2_numbers import Notify
 if TYPE_CHECKING:
     from .session import Session
 
+_HASH = 20  # bytes
+
 
 def _hash(spis: bytes, address: Address, port: int) -> bytes:
     return hashlib.sha1(spis + address.packed + struct.pack(">H", port)).digest()
 
 
 def detection(session: Session) -> list[Notification]:
-    """What we see of both ends; nothing with ``nat_traversal off``."""
-    if not session.settings.nat_traversal:
+    """What we see of both ends; nothing with ``nat_traversal off``.
+
+    With ``force_encapsulation`` we pretend to sit behind a NAT: the hash of our own address is none.
+    """
+    settings, path, spis = session.settings, session.path, session.spi_i + session.spi_r
+    if not settings.nat_traversal:
         return []
-    path, spis = session.path, session.spi_i + session.spi_r
+    own = session.random(_HASH) if settings.force_encapsulation else _hash(spis, path.local, path.local_port)
     return [
-        Notification(Notify.NAT_DETECTION_SOURCE_IP, _hash(spis, path.local, path.local_port)),
+        Notification(Notify.NAT_DETECTION_SOURCE_IP, own),
         Notification(Notify.NAT_DETECTION_DESTINATION_IP, _hash(spis, path.peer, path.peer_port)),
     ]
 
@@ -42,4 +48,5 @@ def detect(session: Session, message: Message) -> None:
     if not sources or not destinations:
         return
     session.peer_nat = _hash(spis, path.peer, path.peer_port) not in sources
-    session.local_nat = _hash(spis, path.local, path.local_port) not in destinations
+    seen = _hash(spis, path.local, path.local_port) in destinations
+    session.local_nat = not seen or session.settings.force_encapsulation

@@ -7,7 +7,8 @@ Initiator                                  Responder
 HDR, SK {SA, Ni, KEi}                 -->
                                       <--  HDR, SK {SA, Nr, KEr}
 
-The children move over; who made the new IKE SA that stays deletes the old one.
+Additional key exchanges follow as IKE_FOLLOWUP_KE, see followup.py. The children move over; who made the new IKE SA
+that stays deletes the old one.
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from ...crypto.v2_keys import IkeKeys
 from ...policy import v2_proposals as proposals
-from ...policy.v2_proposals import IkeSuite, NoProposalChosen
+from ...policy.v2_proposals import NoProposalChosen
 from ...wire.header import NO_SPI
 from ...wire.v2 import KeyExchange, Message, Nonce, SaPayload
 from ...wire.v2_numbers import Notify, Protocol, TransformType
 from ..effects import Final, Request
 from ..errors import LocalError, PeerError
-from . import child_sa, rules
-from .initial import check_group, shared_secret, wanted_group
+from . import child_sa, followup, rules
+from .key_exchange import check_group, ike_keys, public, respond, shared_secret, wanted_group
 
 if TYPE_CHECKING:
     from .session import Session
@@ -45,7 +45,7 @@ def initiator(session: Session) -> Steps:
     for _round in range(_MAX_ROUNDS):
         pair, nonce = session.key_pair(group), Nonce(session.random(session.settings.nonce_size))
         message = yield Request(
-            [proposals.encode_offers(offers, Protocol.IKE, spi), nonce, KeyExchange(group.number, pair.public)],
+            [proposals.encode_offers(offers, Protocol.IKE, spi), nonce, public(pair)],
             expect=rules.REKEY_ANSWER,
         )
         other = message.notified(Notify.INVALID_KE_PAYLOAD)
@@ -59,9 +59,11 @@ def initiator(session: Session) -> Steps:
         raise PeerError(str(error)) from error
     suite = proposals.ike_suite(choice, session.settings.lifetime_seconds)
     shared = shared_secret(pair, suite.group, message.get(KeyExchange))
-    nonces = (nonce.data, message.get(Nonce).data)
-    keys = _keys(session, suite, nonces, shared, spi + _peers_spi(proposal.spi), initiator=True)
-    session.succeeded_by(spi, proposal.spi, suite, keys, initiator=True, precedence=min(nonces))
+    nonces, spis = (nonce.data, message.get(Nonce).data), spi + _peers_spi(proposal.spi)
+    additional = yield from followup.initiator(session, suite.additional, message)
+    seed = session.keys.successor_seed(b"".join(nonces), shared, additional)
+    keys = ike_keys(suite, seed, b"".join(nonces), spis, initiator=True)
+    session.succession.made(spi, proposal.spi, suite, keys, initiator=True, precedence=min(nonces))
 
 
 def responder(session: Session, message: Message) -> Steps:
@@ -74,29 +76,21 @@ def responder(session: Session, message: Message) -> Steps:
         raise PeerError("no common IKE proposal: {}".format(error), Notify.NO_PROPOSAL_CHOSEN) from error
     suite, theirs = proposals.ike_suite(choice, session.settings.lifetime_seconds), message.get(KeyExchange)
     check_group(suite.group, theirs)
-    spi, pair = session.random(_SPI_SIZE), session.key_pair(suite.group)
-    nonces = (message.get(Nonce).data, session.random(session.settings.nonce_size))
-    shared = shared_secret(pair, suite.group, theirs)
-    keys = _keys(session, suite, nonces, shared, _peers_spi(proposal.spi) + spi, initiator=False)
-    yield Final(
-        [
-            proposals.accepted(proposal, choice, spi),
-            Nonce(nonces[1]),
-            KeyExchange(suite.group.number, pair.public),
-        ]
+    ours, shared = respond(session, suite.group, theirs)
+    spi = session.random(_SPI_SIZE)
+    nonces, spis = (
+        (message.get(Nonce).data, session.random(session.settings.nonce_size)),
+        _peers_spi(proposal.spi) + spi,
     )
-    session.succeeded_by(proposal.spi, spi, suite, keys, initiator=False, precedence=min(nonces))
+    answer = [proposals.accepted(proposal, choice, spi), Nonce(nonces[1]), ours]
+    answer, additional = yield from followup.responder(session, suite.additional, answer)
+    seed = session.keys.successor_seed(b"".join(nonces), shared, additional)
+    keys = ike_keys(suite, seed, b"".join(nonces), spis, initiator=False)
+    yield Final(answer)
+    session.succession.made(proposal.spi, spi, suite, keys, initiator=False, precedence=min(nonces))
 
 
 def _peers_spi(spi: bytes) -> bytes:
     if spi == NO_SPI:
         raise PeerError("the peer's SPI is zero", Notify.INVALID_SYNTAX)
     return spi
-
-
-def _keys(
-    session: Session, suite: IkeSuite, nonces: tuple[bytes, bytes], shared: bytes, spis: bytes, initiator: bool
-) -> IkeKeys:
-    both = nonces[0] + nonces[1]
-    seed = session.keys.successor_seed(both, shared)
-    return IkeKeys(suite.prf, suite.cipher, suite.bits, suite.integrity, seed, both, spis, initiator)

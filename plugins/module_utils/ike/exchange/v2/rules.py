@@ -77,6 +77,17 @@ INIT_ANSWER = Rule(
     _types(Payload.NOTIFY, Payload.CERTREQ),
     excuses=frozenset({Notify.COOKIE, Notify.INVALID_KE_PAYLOAD}),
 )
+# HDR, SK {KEi(n)}  /  HDR, SK {KEr(n)}
+INTERMEDIATE_REQUEST = Rule(
+    "IKE_INTERMEDIATE request",
+    Exchange.IKE_INTERMEDIATE,
+    frozenset({Payload.KE}),
+    _ANY,
+    failure=Notify.INVALID_SYNTAX,
+)
+INTERMEDIATE_ANSWER = Rule(
+    "IKE_INTERMEDIATE response", Exchange.IKE_INTERMEDIATE, frozenset({Payload.KE}), _ANY, refusable=True
+)
 # HDR, SK {IDi, [IDr,] AUTH, SAi2, TSi, TSr}  /  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
 AUTH_REQUEST = Rule(
     "IKE_AUTH request",
@@ -109,26 +120,37 @@ CHILD_ANSWER = Rule(
 # HDR, SK {SA, Ni, KEi}  /  HDR, SK {SA, Nr, KEr}
 REKEY_REQUEST = Rule("CREATE_CHILD_SA request for an IKE SA", Exchange.CREATE_CHILD_SA, _INIT, _ANY)
 REKEY_ANSWER = Rule("CREATE_CHILD_SA response for an IKE SA", Exchange.CREATE_CHILD_SA, _INIT, _ANY, refusable=True)
+# HDR, SK {KEi(n), N(ADDITIONAL_KEY_EXCHANGE)}  /  HDR, SK {KEr(n) [, N(ADDITIONAL_KEY_EXCHANGE)]}
+FOLLOWUP_REQUEST = Rule("IKE_FOLLOWUP_KE request", Exchange.IKE_FOLLOWUP_KE, frozenset({Payload.KE}), _ANY)
+FOLLOWUP_ANSWER = Rule(
+    "IKE_FOLLOWUP_KE response", Exchange.IKE_FOLLOWUP_KE, frozenset({Payload.KE}), _ANY, refusable=True
+)
 # HDR, SK {[N,] [D,] [CP,] …}
 INFORMATIONAL = Rule(
     "INFORMATIONAL", Exchange.INFORMATIONAL, optional=_types(Payload.NOTIFY, Payload.DELETE, Payload.CP)
 )
 
 # Which exchanges a peer may begin when. IKE_SA_INIT makes the session, and is not begun again.
+_LIVING = frozenset({Exchange.CREATE_CHILD_SA, Exchange.IKE_FOLLOWUP_KE, Exchange.INFORMATIONAL})
 ALLOWED: dict[str, frozenset[int]] = {
-    CONNECTING: frozenset({Exchange.IKE_AUTH}),
-    ESTABLISHED: frozenset({Exchange.CREATE_CHILD_SA, Exchange.INFORMATIONAL}),
-    REKEYED: frozenset({Exchange.CREATE_CHILD_SA, Exchange.INFORMATIONAL}),
-    CLOSING: frozenset({Exchange.CREATE_CHILD_SA, Exchange.INFORMATIONAL}),
+    CONNECTING: frozenset({Exchange.IKE_INTERMEDIATE, Exchange.IKE_AUTH}),
+    ESTABLISHED: _LIVING,
+    REKEYED: _LIVING,
+    CLOSING: _LIVING,
     CLOSED: frozenset(),
+}
+
+_RULES = {
+    Exchange.IKE_INTERMEDIATE: INTERMEDIATE_REQUEST,
+    Exchange.IKE_AUTH: AUTH_REQUEST,
+    Exchange.IKE_FOLLOWUP_KE: FOLLOWUP_REQUEST,
+    Exchange.INFORMATIONAL: INFORMATIONAL,
 }
 
 
 def request_rule(message: Message) -> Rule:
     """The row of a request whose exchange its session's state allows."""
-    exchange = message.header.exchange
-    if exchange == Exchange.IKE_AUTH:
-        return AUTH_REQUEST
-    if exchange == Exchange.INFORMATIONAL:
-        return INFORMATIONAL
+    rule = _RULES.get(message.header.exchange)
+    if rule is not None:
+        return rule
     return CHILD_REQUEST if message.has(Payload.TSI) or message.has(Payload.TSR) else REKEY_REQUEST

@@ -19,13 +19,13 @@ from ...wire.chain import NO_NEXT_PAYLOAD
 from ...wire.cursor import WireError
 from ...wire.header import HEADER_SIZE, NO_SPI, Header
 from ...wire.numbers import name_of
-from ...wire.v2 import Envelope, Message, Notification, encode_chain, encode_clear, envelope, sealed_head
-from ...wire.v2_numbers import Exchange, Flag, Notify
-from ..effects import Final, Reply, Request
+from ...wire.v2 import Envelope, Message, Notification, covered, encode_chain, encode_clear, envelope, sealed_head
+from ...wire.v2_numbers import Exchange, Flag, Notify, Payload
+from ..effects import Await, Final, Reply, Request
 from ..errors import LocalError, PeerError
 from ..path import Path
 from . import fragments
-from .rules import ALLOWED, CLOSED, Rule, request_rule
+from .rules import ALLOWED, CHILD_REQUEST, CLOSED, CONNECTING, REKEY_REQUEST, Rule, request_rule
 
 if TYPE_CHECKING:
     from .session import Session
@@ -34,6 +34,7 @@ Steps = Generator[Any, Any, None]
 
 _LONGEST_WAIT = 64.0  # seconds between two retransmissions, racoon2's limit
 _MAX_REPEATS = 64  # answers to duplicates of one request: a loop of two peers ends here
+_PATIENCE = 60.0  # seconds that a half-made SA waits for the exchanges that follow
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Runner:
         self._retries_left = 0
         self._wait = 0.0
         self._timer: Any = None
-        self._serving: Steps | None = None  # the initial exchanges' responder, until they are over
+        self._serving: Steps | None = None  # a responder that waits for the exchange that follows
+        self._awaited: Rule | None = None  # that exchange's request
         self._expected_id = 0
         self._answered = b""
         self._answer: list[bytes] = []
@@ -98,6 +100,11 @@ class Runner:
     def asking(self) -> str:
         return self._task.label if self._task else ""
 
+    @property
+    def exchange(self) -> str:
+        """The exchange whose answer is due; "" for none."""
+        return self._expect.exchange.name if self._expect is not None else ""
+
     def hand_over(self, successor: Runner) -> None:
         """Give what still waits to the IKE SA that replaces this one: the peer may end this one before it answers."""
         due = [self._task] if self._task is not None and self._task.again else []
@@ -108,8 +115,7 @@ class Runner:
     def accept(self, header: Header, datagram: bytes, path: Path, generator: Steps) -> None:
         """Answer the request that made the session."""
         self._begin_answer(header, datagram, path)
-        self._serving = generator
-        self._serve(header, lambda: next(generator), Notify.INVALID_SYNTAX)
+        self._serve(header, generator, lambda: next(generator), Notify.INVALID_SYNTAX)
 
     def receive(self, header: Header, datagram: bytes, path: Path) -> None:
         if header.flags & Flag.RESPONSE:
@@ -194,7 +200,7 @@ class Runner:
         self._timer = self.session.timers.at(self.session.now + self._wait * jitter, self._on_timer)
 
     def _on_timer(self, now: float) -> None:
-        if self._retries_left == 0:
+        if self._retries_left == 0 or self.session.misled():
             self._cancel()
             self.session.silent(self._task)
             return
@@ -214,6 +220,9 @@ class Runner:
         rule = self._expect
         if rule is None or header.message_id != self._request_id or header.exchange != rule.exchange:
             self.session.drop("a response that answers nothing")
+            return
+        if header.next_payload == Payload.NOTIFY and rule.exchange != Exchange.IKE_SA_INIT:
+            self.session.unprotected(header, datagram)
             return
         message = self._open(header, datagram)
         if message is None:
@@ -273,28 +282,45 @@ class Runner:
             self._refuse(header, Notify.INVALID_SYNTAX)
             self.session.request_failed(PeerError("{}: {}".format(rule.name, complaint)))
             return
-        if self._serving is not None:
-            self._serve(header, lambda: self._serving.send(message), rule.failure)
+        waiting = self._serving
+        if waiting is not None and rule == self._awaited:
+            self._serving = None
+            self._serve(header, waiting, lambda: waiting.send(message), rule.failure)
+        elif self.session.state == CONNECTING:
+            awaited = self._awaited.name if self._awaited else "nothing"
+            error = PeerError("{}, where {} is due".format(rule.name, awaited), Notify.INVALID_SYNTAX)
+            self._fail_request(header, error, rule.failure)
         else:
-            generator = self.session.responder(rule, message)
-            self._serve(header, lambda: next(generator), rule.failure, generator)
+            if rule in (CHILD_REQUEST, REKEY_REQUEST):
+                self._forget(waiting)
+            steps = self.session.responder(rule, message)
+            self._serve(header, steps, lambda: next(steps), rule.failure)
 
-    def _serve(self, header: Header, step: Callable[[], Any], failure: Notify, generator: Steps | None = None) -> None:
-        """Let a responder go on until it has answered and waits, or has ended."""
-        steps = generator or self._serving
+    def _serve(self, header: Header, steps: Steps, step: Callable[[], Any], failure: Notify) -> None:
+        """Let a responder go on until it has answered and waits for what follows, or has ended."""
         try:
             effect = self._drive(steps, step)
             while isinstance(effect, Final):
                 self._send_answer(header, effect.payloads)
                 effect = self._drive(steps, lambda: next(steps))
         except (PeerError, LocalError, WireError) as error:
-            self._serving = None
             self._fail_request(header, error, failure)
             return
         if isinstance(effect, Reply):
             self._send_answer(header, effect.payloads)
-        else:
+        if effect is not None:
+            self._wait_for(steps, effect.expect)
+
+    def _wait_for(self, steps: Steps, expect: Rule) -> None:
+        self._serving, self._awaited = steps, expect
+        if self.session.state != CONNECTING:
+            self.session.after(_PATIENCE, lambda now: self._forget(steps))
+
+    def _forget(self, steps: Steps | None) -> None:
+        """Give up what waits for an exchange that doesn't follow: the peer has begun anew, or fell silent."""
+        if steps is not None and self._serving is steps:
             self._serving = None
+            self._unwind(steps, PeerError("the peer doesn't go on"))
 
     def _fail_request(self, header: Header, error: Exception, failure: Notify) -> None:
         if isinstance(error, WireError):
@@ -329,6 +355,7 @@ class Runner:
         self.session.host.count("duplicates")
         if self._repeats < _MAX_REPEATS:
             self._repeats += 1
+            self.session.outbound.repeated()
             self._answer_path = path
             self._transmit_answer()
 
@@ -338,7 +365,7 @@ class Runner:
         """Answer effects until there is a message to send (that effect), or the end (None)."""
         try:
             effect = step()
-            while not isinstance(effect, (Request, Reply, Final)):
+            while not isinstance(effect, (Request, Reply, Final, Await)):
                 try:
                     answer = self.session.host.perform(effect)
                 except LocalError as error:
@@ -388,10 +415,14 @@ class Runner:
         around = envelope(header, datagram)
         content = keys.incoming.open(datagram, around.at)
         if around.total == 1:
+            self.session.host.trace.opened(datagram, around.first, content)
             return Message.opened(header, around.first, content)
         assembly = self._incoming[bool(header.flags & Flag.RESPONSE)]
         whole = assembly.add(header.message_id, around, content, datagram)
-        return None if whole is None else Message.opened(header, assembly.first, whole, assembly.opening)
+        if whole is None:
+            return None
+        self.session.host.trace.opened(datagram, assembly.first, whole)
+        return Message.opened(header, assembly.first, whole, assembly.opening)
 
     def _sealed(self, exchange: int, flags: int, message_id: int, payloads: list) -> list[bytes]:
         """The datagrams of a message: one, or as many as its fragments are."""
@@ -400,15 +431,21 @@ class Runner:
         if exchange == Exchange.IKE_SA_INIT:
             return [encode_clear(session.spi_i, session.spi_r, exchange, flags, message_id, payloads)]
         first, content = encode_chain(payloads) if payloads else (NO_NEXT_PAYLOAD, b"")
+        if exchange == Exchange.IKE_INTERMEDIATE:
+            session.intermediate_sent = covered(
+                session.spi_i, session.spi_r, exchange, flags, message_id, first, content
+            )
         key = session.keys.outgoing
         parts = [(Envelope(first, 0), content)]
         room = session.fragment_room - HEADER_SIZE - 8
         if session.fragmentation and key.size(len(content)) > room:
             parts = fragments.split(first, content, room - key.size(0) - 16)  # 16: CBC's padding
-        return [
+        datagrams = [
             key.seal(
                 sealed_head(session.spi_i, session.spi_r, exchange, flags, message_id, around, key.size(len(part))),
                 part,
             )
             for around, part in parts
         ]
+        session.host.trace.sealed(datagrams[-1], first, content)
+        return datagrams

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An IKE SA with everything that belongs to it: exchanges, children, liveness, lifetime, successor (RFC 7296 2)."""
+"""An IKE SA with everything that belongs to it: exchanges, children, liveness, lifetime (RFC 7296 2)."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from typing import TYPE_CHECKING, Any
 from ...config.settings import IKEV2, IkeSettings, Remote, Tunnel
 from ...crypto.v2_keys import IkeKeys
 from ...policy import v2_selectors
-from ...policy.sa import AH, SaId, SecurityAssociation, TrafficSelector
+from ...policy.sa import AH, SaId, TrafficSelector
 from ...policy.v2_proposals import IkeSuite
 from ...wire.cursor import WireError
 from ...wire.header import NO_SPI, Header
 from ...wire.v2 import Delete, Identification, Message, Notification
 from ...wire.v2_numbers import Flag, Notify, Payload, Protocol, notify_name
 from ..child import ChildSa
-from ..effects import Install
-from ..errors import LocalError, PeerError
+from ..errors import PeerError
 from ..host import Host
+from ..outbound import Outbound
 from ..path import Path
-from . import auth, create_child, fragments, informational, initial, rekey_ike, rules
+from . import auth, create_child, followup, fragments, informational, initial, rekey_ike, rules
 from .liveness import Liveness
 from .rules import CLOSED, CLOSING, CONNECTING, ESTABLISHED, REKEYED
 from .runner import Runner, Steps, Task
+from .succession import Succession
 
 if TYPE_CHECKING:
     from ..engine import Engine
 
 _HALF_OPEN = 30.0  # seconds that a responder waits for IKE_AUTH
 _LINGER = 30.0  # seconds that an ended IKE SA still answers duplicates
-_OLD_IKE_SA = 60.0  # seconds until we drop a replaced IKE SA that the peer doesn't delete
-_CONFIRM = (
-    5.0  # seconds until a responder sends on a replaced child's successor, unless the old one's delete comes first
-)
 _REDUNDANT = 60.0  # seconds between two looks whether an IKE SA without children is one too many
+_REAUTHENTICATE_AGAIN = 60.0  # seconds between two attempts
 _SOFT, _SOFT_JITTER = 0.8, 0.1  # of the lifetime, racoon2's: when an IKE SA is replaced
-_RETRY, _RETRY_JITTER = 5.0, 10.0  # seconds until a failed replacement is tried again
 
 _RESPONDERS = {
     rules.CHILD_REQUEST: create_child.responder,
     rules.REKEY_REQUEST: rekey_ike.responder,
+    rules.FOLLOWUP_REQUEST: followup.unasked,
     rules.INFORMATIONAL: informational.responder,
 }
-_REKEY_IKE = "IKE SA rekey"
 _CHILD = "child "
+_DELETE = "delete of {:#010x}"
+_SILENCES = {"IKE_INTERMEDIATE": "its long messages don't get through"}  # what else may be the reason
 _PROTOCOLS = {Protocol.ESP: "esp", Protocol.AH: "ah"}
 
 
 class Session:
     """One IKE SA. ``initiator`` is whether we began it; ``id`` is our own SPI of the two, in hexadecimal.
+    ``begun`` is when its negotiation began, ``since`` when that was over.
 
-    ``init_sent`` is our last IKE_SA_INIT datagram, which AUTH covers. ``precedence`` is the smaller nonce of the
-    exchange that made it, for collisions of rekeys.
+    ``init_sent`` is our last IKE_SA_INIT datagram, which AUTH covers; ``intermediate_sent`` what it covers of our last
+    IKE_INTERMEDIATE message.
     """
 
     version = 2
@@ -78,19 +78,19 @@ class Session:
         self.peer_nat = False
         self.fragmentation = False
         self.fragment_room = fragments.IPV4_ROOM if path.peer.version == 4 else fragments.IPV6_ROOM
-        self.since = host.now
+        self.begun = self.since = host.now
         self.hint = ""
         self.init_sent = b""
-        self.precedence = b""
+        self.intermediate_sent = b""
+        self.reauthenticate_at = 0.0
         self.liveness = Liveness(self)
         self.runner = Runner(self)
+        self.outbound = Outbound(self)
+        self.succession = Succession(self)
         self._first: Tunnel | None = None  # the tunnel that IKE_AUTH makes a child for
         self._waiting: list[Tunnel] = []
         self._deleting: set[SaId] = set()
         self._deleted_early: set[int] = set()
-        self._later: dict[SaId, Any] = {}  # timers of outbound SAs that wait, by the replaced child's inbound SA
-        self._rival: Session | None = None  # the successor that the peer made while we were making one
-        self._predecessor: Session | None = None  # whose rival this is
         self._timers: list[Any] = []
         self._complaints: set[str] = set()
 
@@ -121,9 +121,9 @@ class Session:
     def tunnels(self) -> list[Tunnel]:
         return self.engine.tunnels_of(self.remote)
 
-    def selector(self, tunnel: Tunnel) -> TrafficSelector:
-        """The traffic of a tunnel, seen from us."""
-        return v2_selectors.outbound(tunnel, self.path.local, self.path.peer)
+    def traffic(self, tunnel: Tunnel) -> list[TrafficSelector]:
+        """The traffic of a tunnel, of each of its selectors, seen from us."""
+        return [v2_selectors.outbound(one.selector, self.path.local, self.path.peer) for one in tunnel.members]
 
     def first_tunnel(self) -> Tunnel | None:
         """The tunnel that IKE_AUTH makes a child for: the first that waits."""
@@ -160,27 +160,46 @@ class Session:
 
     def established(self, message: Message) -> None:
         """Both ends are authenticated."""
-        self._start()
+        self.start()
         self.host.info(
-            "{}: IKE SA established with {} ({}), {}".format(
-                self, self.peer_id, self.path, "/".join(self.suite.names().values())
-            )
+            "{}: IKE SA established with {} ({}), {}".format(self, self.peer_id, self.path, self.suite.describe())
         )
         if message.notified(Notify.INITIAL_CONTACT) is not None:
             self.engine.initial_contact(self)
         self.engine.session_up(self)
+        if not self.initiator:
+            self._doubt_others()
         self._first = None
         waiting, self._waiting = self._waiting, []
         for tunnel in waiting:
             self.negotiate(tunnel)
 
-    def _start(self) -> None:
+    def _doubt_others(self) -> None:
+        """A peer that authenticates anew may have lost what it had with us, though it doesn't say so (2.4)."""
+        for other in self.engine.established_with(self.remote):
+            if other is not self and other.version == self.version and other.peer_id == self.peer_id:
+                other.liveness.doubt()
+
+    def start(self) -> None:
+        """Live from here on: lifetime and liveness begin."""
         self.state = ESTABLISHED
         self.since = self.now
-        self._cancel_timers()
+        self.stop_timers()
         self._schedule_expiry(self.suite.lifetime_seconds)
-        self._timers.append(self.timers.at(self.now + _REDUNDANT, self._end_if_redundant))
+        self.after(_REDUNDANT, self._end_if_redundant)
+        self._schedule_reauthentication()
         self.liveness.start()
+
+    def after(self, delay: float, action: Any) -> None:
+        """Call ``action`` so many seconds from now, unless this IKE SA has ended before."""
+        self._timers.append(self.timers.at(self.now + delay, action))
+
+    def stop_timers(self) -> None:
+        """Wait for nothing more: neither lifetime nor liveness."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self.liveness.stop()
 
     # Children
 
@@ -211,11 +230,8 @@ class Session:
         self.engine.child_lost(child, "the peer no longer has it")
 
     def child_deleted(self, child: ChildSa) -> None:
-        """The peer deleted it: what waited for that may send now."""
-        timer = self._later.pop(child.inbound, None)
-        if timer is not None:
-            timer.run(self.now)
-        self.engine.child_deleted(self, child.spi_out)
+        """The peer deleted it."""
+        self.engine.child_deleted(self, child.spi_out, self.making_child)
 
     def deleted_early(self, spi: bytes) -> None:
         """The peer deleted what we don't know yet: the answer that made it may be on its way."""
@@ -227,26 +243,17 @@ class Session:
         early, self._deleted_early = self._deleted_early, set()
         return spi_out in early
 
-    def send_later(self, child: ChildSa, sending: SecurityAssociation, old: ChildSa) -> None:
-        """Send on a replaced child's successor once the peer surely receives on it: it deletes the old one then."""
-
-        def send(now: float) -> None:
-            self._later.pop(old.inbound, None)
-            if self.engine.has(child):
-                self._send_on(child, sending)
-
-        self._later[old.inbound] = self.timers.at(self.now + _CONFIRM, send)
-
-    def _send_on(self, child: ChildSa, sending: SecurityAssociation) -> None:
-        try:
-            self.host.perform(Install(sending, inbound=False))
-        except LocalError as error:
-            self.host.warning("{}: {}".format(self, error))
-            self.delete_at_peer([child])
-            self.engine.child_lost(child, str(error))
-
     def is_deleting(self, child: ChildSa) -> bool:
         return child.inbound in self._deleting
+
+    def hand_over(self, successor: Session) -> None:
+        """Give children and what waits to the IKE SA that replaces this one."""
+        for child in self.children():
+            child.ike = successor.id
+        self.outbound.hand_over(successor.outbound)
+        successor._deleting, self._deleting = self._deleting, set()
+        self.runner.hand_over(successor.runner)
+        self.stop_timers()
 
     # From the engine
 
@@ -258,7 +265,7 @@ class Session:
     def accept(self, header: Header, datagram: bytes) -> None:
         """Answer a peer's first message, which the entrance has let in."""
         message = Message.clear(header, datagram)
-        self._timers.append(self.timers.at(self.now + _HALF_OPEN, self._half_open_too_long))
+        self.after(_HALF_OPEN, self._half_open_too_long)
         self.runner.accept(header, datagram, self.path, initial.responder(self, message))
 
     def receive(self, header: Header, datagram: bytes, path: Path) -> None:
@@ -284,16 +291,17 @@ class Session:
     def delete_children(self, children: list[ChildSa]) -> None:
         """Tell the peer that these children go."""
         self._deleting.update(child.inbound for child in children)
-        self.delete_at_peer(children)
-
-    def delete_at_peer(self, children: list[ChildSa]) -> None:
         for child in children:
             self.delete_spi_at_peer(child.inbound)
 
     def delete_spi_at_peer(self, inbound: SaId) -> None:
         """Delete a child at the peer by our SPI, whether or not we have it."""
         protocol = Protocol.AH if inbound.protocol == AH else Protocol.ESP
-        self._tell("delete of {:#010x}".format(inbound.spi), [Delete(protocol, (inbound.spi.to_bytes(4, "big"),))])
+        self._tell(_DELETE.format(inbound.spi), [Delete(protocol, (inbound.spi.to_bytes(4, "big"),))])
+
+    def is_telling(self, child: ChildSa) -> bool:
+        """Whether the peer has yet to answer the delete of a child."""
+        return _DELETE.format(child.spi_in) in self.runner.labels()
 
     def probe(self) -> None:
         """Ask whether the peer is there."""
@@ -331,8 +339,9 @@ class Session:
 
     def responder(self, rule: rules.Rule, message: Message) -> Steps:
         """The generator that answers a request of an established peer."""
-        if self._predecessor is not None and not _ends(message):
-            self._predecessor.settle_for(self)
+        self.outbound.send_now()
+        if not _ends(message):
+            self.succession.used()
         return _RESPONDERS[rule](self, message)
 
     def drop(self, reason: str) -> None:
@@ -349,6 +358,8 @@ class Session:
         self.liveness.heard()
         if path != self.path and (self.peer_nat or self.state == CONNECTING):
             self.path = path
+            if self.state != CONNECTING:
+                self.engine.session_moves(self)
 
     def unfit(self, message: Message, complaint: str) -> None:
         """An answer in clear that doesn't fit: anybody could have written it, but it may explain a silence."""
@@ -363,6 +374,25 @@ class Session:
             self.host.warning("{}: {}".format(self, self.hint))
             self.engine.session_hint(self, self.hint)
 
+    def unprotected(self, header: Header, datagram: bytes) -> None:
+        """An answer in clear where it should be sealed changes nothing; INVALID_IKE_SPI makes us ask (2.21.4)."""
+        self.drop("an unprotected response")
+        try:
+            refusal = Message.clear(header, datagram).refusal()
+        except WireError:
+            refusal = None
+        if refusal is not None and refusal.kind == Notify.INVALID_IKE_SPI and self.state == ESTABLISHED:
+            self.host.complain(self.path.peer, "{}: INVALID_IKE_SPI (unauthenticated): is the peer there?".format(self))
+            self.liveness.doubt()
+
+    def misled(self) -> bool:
+        """Whether nobody has answered where we have begun, and the peer's name leads elsewhere by now.
+
+        The tunnel that we began for says so: others of the same peer may have had another address from the beginning.
+        """
+        unheard = self.initiator and self.keys is None
+        return unheard and any(self.engine.elsewhere(self, one) for one in self._waiting[:1])
+
     def silent(self, task: Task) -> None:
         """The peer answered none of a request's retransmissions: it is gone (RFC 7296 2.4)."""
         reason = self.hint or "no answer from {}".format(self.path.peer)
@@ -372,9 +402,15 @@ class Session:
         if not self.hint and self.keys is None:
             reason += ": unreachable, filtered, or not configured for us"
         elif not self.hint:
-            reason += " in IKE_AUTH: port {} filtered, or not configured for us".format(self.path.peer_port)
+            exchange = self.runner.exchange
+            other = _SILENCES.get(exchange, "not configured for us")
+            reason += " in {}: port {} filtered, or {}".format(exchange, self.path.peer_port, other)
+        led_elsewhere: list[Tunnel] = []
+        if self.misled():
+            led_elsewhere, self._waiting = self._waiting, []
         self.runner.withdraw(PeerError(reason))
         self.ended(reason)
+        self.engine.begin_elsewhere(led_elsewhere)
 
     def request_failed(self, error: Exception) -> None:
         """A peer's request that we didn't carry out."""
@@ -392,81 +428,9 @@ class Session:
     def check_free(self, message: Message) -> None:
         """Refuse for now what would cross with the end or the replacement of this IKE SA (RFC 7296 2.25)."""
         child = message.has(Payload.TSI)
-        rekeying = self.runner.asking == _REKEY_IKE
+        rekeying = self.succession.asking
         if self.state != ESTABLISHED or (child and rekeying) or (not child and self.making_child):
             raise PeerError("a request that crosses with the end of this IKE SA", Notify.TEMPORARY_FAILURE)
-
-    # Successors
-
-    def succeeded_by(
-        self, spi_i: bytes, spi_r: bytes, suite: IkeSuite, keys: IkeKeys, initiator: bool, precedence: bytes
-    ) -> None:
-        """A rekey has made an IKE SA to replace this one; of two that were made at once the higher nonce's stays."""
-        session = self._successor(spi_i, spi_r, suite, keys, initiator)
-        session.precedence = precedence
-        rival, self._rival = self._rival, None
-        if self.state != ESTABLISHED:
-            session.close("lost a collision")
-        elif rival is not None:
-            winner, loser = (session, rival) if precedence > rival.precedence else (rival, session)
-            if loser.initiator:
-                loser.close("lost a collision")
-            self._give_way(winner)
-        elif not initiator and self.runner.asking == _REKEY_IKE:
-            self._rival = session
-            session._predecessor = self
-        else:
-            self._give_way(session)
-
-    def settle_for(self, rival: Session) -> None:
-        """The peer uses the successor that it made: what we ask for ours comes too late, whatever the answer."""
-        rival._predecessor = None
-        if self._rival is rival:
-            self._rival = None
-            self._give_way(rival)
-
-    def _successor(self, spi_i: bytes, spi_r: bytes, suite: IkeSuite, keys: IkeKeys, initiator: bool) -> Session:
-        session = Session(self.host, self.engine, self.remote, self.path, initiator, spi_i)
-        session.spi_i, session.spi_r = spi_i, spi_r
-        session.local_id, session.peer_id = self.local_id, self.peer_id
-        session.local_nat, session.peer_nat = self.local_nat, self.peer_nat
-        session.fragmentation, session.fragment_room = self.fragmentation, self.fragment_room
-        session.protect(suite, keys)
-        session._start()
-        self.engine.session_made(session)
-        return session
-
-    def _give_way(self, successor: Session) -> None:
-        """Hand over children and what waits; the end that made the successor deletes this one."""
-        self.host.info("{}: IKE SA replaced, {}".format(self, "/".join(successor.suite.names().values())))
-        for child in self.children():
-            child.ike = successor.id
-        successor._later, self._later = self._later, {}
-        successor._deleting, self._deleting = self._deleting, set()
-        self.runner.hand_over(successor.runner)
-        self._cancel_timers()
-        self.liveness.stop()
-        self.state = REKEYED
-        if successor.initiator:
-            self.runner.ask(
-                Task(
-                    "delete of the IKE SA",
-                    lambda session: informational.last_word(session, "replaced"),
-                    lambda session, error: session.ended("replaced"),
-                )
-            )
-        else:
-            self._timers.append(self.timers.at(self.now + _OLD_IKE_SA, lambda now: self.ended("replaced")))
-
-    def _rekey_failed(self, error: Exception) -> None:
-        """The replacement failed: the peer's, if there is one, or ours again some time later."""
-        rival, self._rival = self._rival, None
-        if rival is not None:
-            self._give_way(rival)
-        elif self.state == ESTABLISHED:
-            self.host.warning("{}: IKE SA rekey failed: {}".format(self, error))
-            delay = _RETRY + _RETRY_JITTER * self.random(1)[0] / 256
-            self._timers.append(self.timers.at(self.now + delay, self._soft_expired))
 
     # Ends
 
@@ -474,19 +438,17 @@ class Session:
         """The IKE SA is over. It still answers duplicates for a while."""
         if self.state == CLOSED:
             return
-        rival, self._rival = self._rival, None
-        if rival is not None:
-            self._give_way(rival)
+        self.succession.take_rival()
         connecting = self.state == CONNECTING
         self.state = CLOSED
-        self._cancel_timers()
-        self.liveness.stop()
+        self.stop_timers()
         tasks = self.runner.stop()
         self._say_ended("failed" if connecting else "closed", reason)
         self._lose_children(reason)
         waiting = ([self._first] if self._first else []) + self._waiting
         self._first, self._waiting = None, []
-        self.engine.session_down(self, waiting, reason, linger=_LINGER if self.keys is not None else 0.0)
+        linger = _LINGER if self.keys is not None else 0.0
+        self.engine.session_down(self, waiting, reason, connecting, linger)
         for task in tasks:
             task.failed(self, PeerError(reason))
 
@@ -523,26 +485,39 @@ class Session:
             self.close("the peer has another IKE SA with us")
         else:
             self._timers = [timer for timer in self._timers if timer.pending]
-            self._timers.append(self.timers.at(now + _REDUNDANT, self._end_if_redundant))
+            self.after(_REDUNDANT, self._end_if_redundant)
 
     def _schedule_expiry(self, lifetime: int) -> None:
         if not lifetime:
             return
         share = _SOFT + _SOFT_JITTER * self.random(1)[0] / 256
-        self._timers.append(self.timers.at(self.now + lifetime * share, self._soft_expired))
-        self._timers.append(self.timers.at(self.now + lifetime, self._hard_expired))
+        self.after(lifetime * share, self._soft_expired)
+        self.after(lifetime, self._hard_expired)
+
+    def _schedule_reauthentication(self) -> None:
+        """Rekeying doesn't put it off: a successor keeps the time (RFC 7296 2.8.3)."""
+        seconds = self.settings.reauth_seconds
+        if not seconds:
+            return
+        if not self.reauthenticate_at:
+            self.reauthenticate_at = self.now + seconds * (1 - _SOFT_JITTER * self.random(1)[0] / 256)
+        self.after(max(0.0, self.reauthenticate_at - self.now), self._reauthenticate)
+
+    def _reauthenticate(self, now: float) -> None:
+        """Success moves the children to another IKE SA, and this one ends; until then it is tried again."""
+        if self.state != ESTABLISHED:
+            return
+        if self.children():
+            self.engine.session_reauthenticates(self)
+            self.after(_REAUTHENTICATE_AGAIN, self._reauthenticate)
+        else:
+            self.close("it is time to authenticate anew")
 
     def _soft_expired(self, now: float) -> None:
-        if self.state == ESTABLISHED and self.children():
-            self.runner.ask(Task(_REKEY_IKE, rekey_ike.initiator, Session._rekey_failed))
+        self.succession.begin()
 
     def _hard_expired(self, now: float) -> None:
         self.close("its lifetime is over")
-
-    def _cancel_timers(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
 
     def __str__(self) -> str:
         return self.remote.name
