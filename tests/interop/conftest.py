@@ -6,36 +6,59 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
 from tests.interop import matrix, network
 from tests.interop.libreswan import Libreswan
 from tests.interop.life import eventually
-from tests.interop.network import NARA, OSAKA, TOKYO, kernel_sas, run
+from tests.interop.network import OSAKA, SITES, TOKYO, kernel_sas, run
+from tests.interop.openiked import OpenIked
 from tests.interop.ours import Ours
 from tests.interop.strongswan import StrongSwan
+from tests.interop.suites import Suite
+from tests.interop.trees import PEERS, TESTING, find
+from tests.interop.wire import Wire
 
-PEERS = Path("build/interop/peers").absolute()
+_LARVAL = 40.0  # seconds; OpenIKED leaves a larval SA where a negotiation fails, which the kernel keeps for 30
+_DAEMONS = {"strongswan": StrongSwan, "libreswan": Libreswan, "openiked": OpenIked}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--peer", default="", help="only the cells with this peer")
+    parser.addoption("--peer", choices=(*PEERS, TESTING.name), required=True, help="the daemon at the other site")
 
 
-def pytest_collection_modifyitems(config, items):
-    items[:] = [item for item in items if config.getoption("--peer") in item.name]
+def pytest_configure(config):
+    config.addinivalue_line("markers", "suites(*suites): run with each of these that the peer speaks")
+
+
+def pytest_generate_tests(metafunc):
+    """``suite`` for each test: those of its mark, as the peer can speak them."""
+    marked = metafunc.definition.get_closest_marker("suites").args
+    daemon, tree = _daemon(metafunc.config), _tree(metafunc.config)
+    spoken = filter(None, (daemon.spoken(suite, tree) for suite in marked))
+    metafunc.parametrize("suite", list(spoken), ids=lambda suite: getattr(suite, "name", ""))
+
+
+def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if isinstance(item.callspec.params["suite"], Suite)]
+
+
+def _tree(config):
+    return find(config.getoption("--peer"))
+
+
+def _daemon(config):
+    return _DAEMONS[_tree(config).name.partition("-")[0]]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def machine():
-    """The peers' packages laid over /usr, the modules that they need, and the network."""
+def machine(pytestconfig):
+    """The peer's tree, the modules that the network needs, and the network."""
     if "KERNEL_TESTS_WORK" not in os.environ:
         pytest.exit("these tests need the machine that tests/interop/run boots", 2)
-    network.modprobe("overlay", "ah4", "ah6", "iptable_nat", "xt_MASQUERADE")
-    layers = ":".join(str(PEERS / name / "usr") for name in ("strongswan", "libreswan"))
-    run("mount", "-t", "overlay", "peers", "-o", "lowerdir={}:/usr".format(layers), "/usr")
+    network.modprobe("ah4", "ah6", "iptable_nat", "xt_MASQUERADE")
+    run("sh", "-c", _tree(pytestconfig).opening)
     network.build()
 
 
@@ -48,16 +71,8 @@ def ours(machine, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def strongswan(machine, tmp_path_factory):
-    daemon = StrongSwan(OSAKA, tmp_path_factory.mktemp("strongswan"))
-    daemon.start()
-    yield daemon
-    daemon.stop()
-
-
-@pytest.fixture(scope="session")
-def libreswan(machine, tmp_path_factory):
-    daemon = Libreswan(NARA, tmp_path_factory.mktemp("libreswan"))
+def peer(machine, pytestconfig, tmp_path_factory):
+    daemon = _daemon(pytestconfig)(OSAKA, tmp_path_factory.mktemp("peer"), _tree(pytestconfig))
     daemon.start()
     yield daemon
     daemon.stop()
@@ -69,13 +84,22 @@ def we_begin(request):
 
 
 @pytest.fixture()
+def wire(machine):
+    """What each site sends, by site."""
+    wires = {site: Wire(site) for site in SITES}
+    yield wires
+    for one in wires.values():
+        one.close()
+
+
+@pytest.fixture()
 def pair(ours, peer):
-    """Our daemon and a peer that its test module names; afterwards neither knows of the other."""
+    """Our daemon and the peer; afterwards neither knows of the other."""
     yield ours, peer
-    print(ours.lines(), peer.lines()[-6000:], sep="\n")  # shown where the test failed
+    print(ours.lines(), ours.trace(), peer.lines()[-6000:], sep="\n")  # shown where the test failed
     peer.forget()
     ours.forget()
-    eventually(lambda: not kernel_sas(ours.site) and not kernel_sas(peer.site))
+    eventually(lambda: not kernel_sas(ours.site) and not kernel_sas(peer.site), _LARVAL)
 
 
 def pytest_terminal_summary(terminalreporter):

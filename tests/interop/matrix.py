@@ -5,24 +5,31 @@
 
 from __future__ import annotations
 
-STEPS = ("up", "ping", "we rekey", "peer rekeys", "deleted")
+from dataclasses import dataclass, field
+
 BEGINNINGS = ("we begin", "they begin")
 
-_cells: dict[str, dict[tuple[str, str], dict[str, list[str]]]] = {}
+_cells: dict[str, dict[tuple[str, str], dict[str, Cell]]] = {}
 
 
-def cell(peer: str, suite, beginning: str) -> list[str]:
-    """The steps that a cell has done; whoever runs it appends to them."""
-    row = _cells.setdefault(peer, {}).setdefault(("IKEv{}".format(suite.version), suite.name), {})
-    return row.setdefault(beginning, [])
+@dataclass
+class Cell:
+    """The steps that a cell consists of, and those that it has done: whoever runs it appends to ``done``."""
+
+    steps: tuple[str, ...]
+    done: list[str] = field(default_factory=list)
+
+    def verdict(self) -> str:
+        """``yes``, or the step that it failed at."""
+        missing = [step for step in self.steps if step not in self.done]
+        return "**no: {}**".format(missing[0]) if missing else "yes"
 
 
-def _verdict(done: list[str] | None) -> str:
-    """``yes``, or the step that a cell failed at; ``-`` where it didn't run."""
-    if done is None:
-        return "-"
-    missing = [step for step in STEPS if step not in done]
-    return "**no: {}**".format(missing[0]) if missing else "yes"
+def cell(peer: str, version: int, row: str, we_begin: bool, *steps: str) -> list[str]:
+    """The steps that a cell has done, for whoever runs it to append to."""
+    made = Cell(steps)
+    _cells.setdefault(peer, {}).setdefault(("IKEv{}".format(version), row), {})[BEGINNINGS[not we_begin]] = made
+    return made.done
 
 
 def text() -> str:
@@ -30,7 +37,8 @@ def text() -> str:
     lines = []
     for peer, rows in _cells.items():
         table = [[peer, "suite", *BEGINNINGS], ["---"] * (2 + len(BEGINNINGS))]
-        table += [[*key, *(_verdict(row.get(beginning)) for beginning in BEGINNINGS)] for key, row in rows.items()]
+        for key, row in rows.items():
+            table.append([*key, *(row[one].verdict() if one in row else "-" for one in BEGINNINGS)])
         lines += ["| {} |".format(" | ".join(row)) for row in table]
         lines.append("")
     return "\n".join(lines)

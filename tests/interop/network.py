@@ -3,21 +3,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sites in network namespaces, and the internet between them, which translates private addresses to its own.
 
-                   tokyo (ours)       osaka (strongSwan)   nara (Libreswan)
-public             210.11.11.11       210.22.22.22         210.33.33.33
-                   2001:db8:11::11    2001:db8:22::22      2001:db8:33::33
-behind NAT         10.11.0.2          10.22.0.2            10.33.0.2
-LAN                192.168.10.0/24    192.168.20.0/24      192.168.30.0/24
-                   fd00:10::/64       fd00:20::/64         fd00:30::/64
+                   tokyo (ours)       osaka (the peer)
+public             210.11.11.11       210.22.22.22
+                   2001:db8:11::11    2001:db8:22::22
+behind NAT         10.11.0.2          10.22.0.2
+LANs               192.168.10.0/24    192.168.20.0/24
+                   192.168.11.0/24    192.168.21.0/24
+                   fd00:10::/64       fd00:20::/64
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 INTERNET = "internet"
+START_SECONDS = 60.0  # that a daemon may take to start
+_CLONE_NEWNET = 0x40000000
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_MASQUERADE = "-t nat -A POSTROUTING -s 10.0.0.0/8 -j MASQUERADE"
 
 
 def run(*command: str) -> str:
@@ -47,12 +55,12 @@ class Site:
         """The internet's address on the site's link: what others behind NAT look like from here."""
         return ("210.{0}.{0}.1" if family == 4 else "2001:db8:{0}::1").format(self.number)
 
-    def lan(self, family: int = 4) -> str:
-        return ("192.168.{}.0/24" if family == 4 else "fd00:{}::/64").format(self.lan_number)
+    def lan(self, family: int = 4, number: int = 0) -> str:
+        return ("192.168.{}.0/24" if family == 4 else "fd00:{}::/64").format(self.lan_number + number)
 
-    def host(self, family: int = 4) -> str:
-        """An address in the LAN, the gateway's own."""
-        return ("192.168.{}.1" if family == 4 else "fd00:{}::1").format(self.lan_number)
+    def host(self, family: int = 4, number: int = 0) -> str:
+        """An address in a LAN, the gateway's own."""
+        return ("192.168.{}.1" if family == 4 else "fd00:{}::1").format(self.lan_number + number)
 
     def inside(self, *command: str) -> list[str]:
         """A command as one that runs at the site. (``ip netns exec`` would mount a /sys first, which is slow here.)"""
@@ -66,8 +74,7 @@ class Site:
 
 TOKYO = Site("tokyo", 11, 10)
 OSAKA = Site("osaka", 22, 20)
-NARA = Site("nara", 33, 30)
-SITES = (TOKYO, OSAKA, NARA)
+SITES = (TOKYO, OSAKA)
 
 
 def build() -> None:
@@ -77,8 +84,7 @@ def build() -> None:
         _add(site)
     for switch in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         run("ip", "netns", "exec", INTERNET, "sh", "-c", "echo 1 >/proc/sys/" + switch)
-    masquerade = "iptables -t nat -A POSTROUTING -s 10.0.0.0/8 -j MASQUERADE"
-    run("ip", "netns", "exec", INTERNET, "xtables-legacy-multi", *masquerade.split())
+    run("ip", "netns", "exec", INTERNET, "iptables-legacy", *_MASQUERADE.split())
 
 
 def _add(site: Site) -> None:
@@ -98,11 +104,28 @@ def _add(site: Site) -> None:
         "address add {}/24 dev wan".format(site.private()),
         "address add {}/64 dev wan nodad".format(site.address(6)),
         "address add {}/24 dev lo".format(site.host()),
+        "address add {}/24 dev lo".format(site.host(number=1)),
         "address add {}/64 dev lo nodad".format(site.host(6)),
         "-4 route add default via {}".format(site.router()),
         "-6 route add default via {}".format(site.router(6)),
     ):
         run("ip", "-n", site.name, *command.split())
+
+
+@contextlib.contextmanager
+def entered(namespace: str) -> Iterator[None]:
+    """A socket that is opened meanwhile is this network namespace's."""
+    with open("/proc/self/ns/net") as outside, open("/run/netns/" + namespace) as inside:  # noqa: PTH123
+        _enter(inside)
+        try:
+            yield
+        finally:
+            _enter(outside)
+
+
+def _enter(namespace) -> None:
+    if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def kernel_sas(site: Site) -> set[str]:

@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from ike.cli import event_text
 from ike.cli.ctl import ask
-from tests.interop.network import Site
-from tests.interop.suites import Suite, View
+from tests.interop.network import START_SECONDS, Site
+from tests.interop.suites import PPK, PPK_ID, Suite, View
 
 _WAIT = 20.0
 _DPD = "dpd_delay 2 sec; dpd_retry 2 sec; dpd_maxfail 3;"
@@ -44,11 +45,10 @@ remote peer {{
         kmp_auth_method {{ psk; }};
         pre_shared_key "{directory}/psk";
         need_pfs {pfs};
+        kmp_sa_lifetime_time {suite.ike_lifetime} sec;
         max_retry_to_send 3;
     }};
 }};
-selector net_out {{ direction outbound; src {view.local_net}; dst {view.peer_net}; policy_index net; }};
-selector net_in {{ direction inbound; src {view.peer_net}; dst {view.local_net}; policy_index net; }};
 policy net {{
     action auto_ipsec;
     remote_index peer;
@@ -57,9 +57,16 @@ policy net {{
     ipsec_level require;
     my_sa_ipaddr {view.local};
     peers_sa_ipaddr {view.peer};
+    child_per {child_per};
 }};
+{selectors}
 ipsec protection {{ ipsec_sa_lifetime_time 3600 sec; sa_index algorithms; }};
 sa algorithms {{ {algorithms} }};
+"""
+
+_SELECTORS = """
+selector net_{number}_out {{ direction outbound; src {local}; dst {peer}; policy_index net; }};
+selector net_{number}_in {{ direction inbound; src {peer}; dst {local}; policy_index net; }};
 """
 
 
@@ -84,7 +91,7 @@ class Ours:
             self._process = subprocess.Popen(
                 command, stderr=log, env={**os.environ, "PYTHONPATH": "plugins/module_utils"}
             )
-        deadline = time.monotonic() + _WAIT
+        deadline = time.monotonic() + START_SECONDS
         while "ready:" not in self._log.read_text():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("our daemon did not start: " + self._log.read_text())
@@ -122,7 +129,11 @@ class Ours:
 
     def children(self) -> list[dict]:
         """The child SAs that carry traffic."""
-        return [child for tunnel in self.status()["tunnels"] for child in tunnel["child_sas"] if child["state"] == "up"]
+        return [child for child in self._all_children() if child["state"] == "up"]
+
+    def replaced(self) -> list[dict]:
+        """Those that younger ones have replaced, and that are there still."""
+        return [child for child in self._all_children() if child["state"] != "up"]
 
     def established(self) -> list[dict]:
         return [one for one in self.status()["ike_sas"] if one["state"] == "established"]
@@ -133,12 +144,23 @@ class Ours:
             log.seek(self._read_from)
             return log.read()
 
+    def trace(self) -> str:
+        """The last packets of the peer, decoded, as far as the daemon knows it by this cell's configuration."""
+        answer = ask(self._control, {"command": "trace", "name": "peer"}, _WAIT)
+        return "\n".join(event_text.packets(answer.get("packets", []), time.time()))
+
     # Inside
 
+    def _all_children(self) -> list[dict]:
+        """Each once, though several selectors may share it."""
+        found = {child["spi_in"]: child for tunnel in self.status()["tunnels"] for child in tunnel["child_sas"]}
+        return list(found.values())
+
     def _write(self, tunnel: str, psk: str) -> None:
-        key = self._directory / "psk"
-        key.write_text(psk)
-        key.chmod(0o600)
+        for name, content in (("psk", psk), ("ppk", PPK)):
+            key = self._directory / name
+            key.write_text(content)
+            key.chmod(0o600)
         frame = _FRAME.format(
             address=self.site.address(),
             private=self.site.private(),
@@ -163,19 +185,28 @@ def _tunnel(view: View, directory: Path) -> str:
     return _TUNNEL.format(
         suite=suite,
         view=view,
-        id_type=suite.ids,
-        version_s_own=_version_s_own(suite),
+        id_type="keyid tag" if suite.ids == "keyid" else suite.ids,
+        selectors="".join(
+            _SELECTORS.format(number=number, local=local, peer=peer)
+            for number, (local, peer) in enumerate(view.networks)
+        ),
+        version_s_own=_version_s_own(suite, directory),
         pfs="on" if suite.pfs else "off",
+        child_per="policy" if suite.shared else "selector",
         algorithms=_algorithms(suite),
         directory=directory,
     )
 
 
-def _version_s_own(suite: Suite) -> str:
+def _version_s_own(suite: Suite, directory: Path) -> str:
     if suite.version == 1:
         mode = "aggressive" if suite.aggressive else "main"
         return "kmp_hash_alg {{ {}; }}; exchange_mode {}; proposal_check claim; {}".format(suite.hash, mode, _DPD)
-    text = "kmp_prf_alg {{ {}; }};".format(suite.prf)
+    text = "kmp_prf_alg {{ {}; }}; cookie_required {};".format(suite.prf, "on" if suite.cookies else "off")
+    if suite.additional:
+        text += " additional_ke1 {{ {}; }};".format(suite.additional)
+    if suite.ppk:
+        text += ' ppk "{}/ppk"; ppk_id "{}"; ppk_required on;'.format(directory, PPK_ID)
     return text + (" kmp_hash_alg {{ {}; }};".format(suite.hash) if suite.hash else "")
 
 
