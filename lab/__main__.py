@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from lab.deployment import Deployment
+from lab.freebsd.image import open_image
 from lab.image.build import build_image, find_image
 from lab.lab import DEMO_DIRECTORY, IMAGES, Lab
 
@@ -19,7 +21,11 @@ def main() -> None:
     commands.add_parser("collection", help="build the collection and install it below build/").set_defaults(
         run=collection
     )
-    commands.add_parser("up", help="start the machines and wait for them").set_defaults(run=up)
+    start = commands.add_parser("up", help="start the machines and wait for them")
+    start.add_argument(
+        "--freebsd", action="append", default=[], metavar="SITE", help="boot this site from the image FREEBSD_IMAGE"
+    )
+    start.set_defaults(run=up)
     commands.add_parser("down", help="stop everything").set_defaults(run=down)
     commands.add_parser("status", help="what runs, and the internet's counters").set_defaults(run=status)
     login = commands.add_parser("ssh", help="log in to a gateway (tokyo) or a LAN client (tokyo-client)")
@@ -40,7 +46,8 @@ def collection(lab: Lab, arguments: argparse.Namespace) -> None:
 
 
 def up(lab: Lab, arguments: argparse.Namespace) -> None:
-    booted = lab.up(find_image(IMAGES) or build_image(IMAGES))
+    freebsd = {site: open_image(Path(os.environ["FREEBSD_IMAGE"]), IMAGES) for site in arguments.freebsd}
+    booted = replace(lab, freebsd=freebsd).up(find_image(IMAGES) or build_image(IMAGES))
     for name, is_new in booted.items():
         print(f"{name}: {'booted' if is_new else 'ran already'}")
     print(f"log in: ssh -F {lab.ssh_config_path} {lab.sites[0].name}")

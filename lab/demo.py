@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lab.deployment import Deployment, DeploymentError
+from lab.deployment import DEFAULT_PROFILE, Deployment, DeploymentError
 from lab.gateway import GatewayError
 from lab.image.build import ImageError, build_image, find_image
 from lab.internet.client import InternetError
@@ -17,7 +17,7 @@ from lab.steps import Steps
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m lab.demo", description="Two sites, one tunnel, and its proof.")
-    parser.add_argument("--profile", default="2007", choices=sorted(ALGORITHMS))
+    parser.add_argument("--profile", default=DEFAULT_PROFILE, choices=sorted(ALGORITHMS))
     arguments = parser.parse_args()
     try:
         return demo(Lab(DEMO_DIRECTORY), arguments.profile)

@@ -14,6 +14,7 @@ from lab.lab import ROOT, Lab
 BUILD = ROOT / "build"
 COLLECTIONS = BUILD / "collections"
 INVENTORY = ROOT / "lab/inventory/howto.yml"
+DEFAULT_PROFILE = "modern"  # what an inventory gets that names none
 
 
 class DeploymentError(Exception):
@@ -25,7 +26,7 @@ class Deployment:
     """The installed collection, aimed at the machines of `lab`."""
 
     lab: Lab
-    profile: str = "2007"
+    profile: str = DEFAULT_PROFILE
 
     def install_collection(self) -> None:
         """Build the tarball from the checkout and install it where no other collection of the user's is seen."""
@@ -34,12 +35,15 @@ class Deployment:
         newest = max(packages.glob("tanuki-ipsec-*.tar.gz"), key=lambda path: path.stat().st_mtime)
         self._run("ansible-galaxy", "collection", "install", "--force", "-p", str(COLLECTIONS), str(newest))
 
-    def play(self, playbook: str) -> None:
-        """Run one of the collection's playbooks ("tanuki.ipsec.site")."""
-        variables = {"ipsec_profile": self.profile, "ipsec_psk_dir": str(self.lab.directory / "psk")}
+    def play(self, playbook: str, **variables: object) -> None:
+        """Run one of the collection's playbooks ("tanuki.ipsec.site"), with these variables besides the lab's own."""
+        variables = {"ipsec_profile": self.profile, "ipsec_psk_dir": str(self.lab.directory / "psk"), **variables}
         self._run("ansible-playbook", "-i", str(INVENTORY), "-e", json.dumps(variables), playbook)
 
     def _run(self, *command: str) -> None:
+        # An ssh that stays behind for later connections leaves what it writes to non-blocking: Ansible refuses that.
+        for stream in (1, 2):
+            os.set_blocking(stream, True)
         if subprocess.call(command, env=self.environment(), stdin=subprocess.DEVNULL):
             raise DeploymentError(f"{command[0]} failed")
 

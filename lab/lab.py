@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import ssh
 from lab.accelerator import choose_accelerators
+from lab.freebsd.image import FreebsdImage
+from lab.freebsd.machine import FreebsdMachine
 from lab.image.build import Image
 from lab.internet.client import Internet
 from lab.keys import ensure_keys
 from lab.machine import Machine
-from lab.seed import build_seed
 from lab.topology import SITES, Site
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,14 +24,24 @@ IMAGES = ROOT / "build/lab/images"
 
 @dataclass(frozen=True)
 class Lab:
-    """All that runs for `sites`; `directory` is absolute. Two labs with two folders don't touch each other."""
+    """All that runs for `sites`; `directory` is absolute. Two labs with two folders don't touch each other.
+
+    `freebsd` has the sites, by name, that boot such an image; the others boot Debian.
+    """
 
     directory: Path
     sites: tuple[Site, ...] = SITES
+    freebsd: Mapping[str, FreebsdImage] = field(default_factory=dict)
 
     @property
     def machines(self) -> list[Machine]:
-        return [Machine(site, self.directory / "machines" / site.name) for site in self.sites]
+        return [self._machine(site) for site in self.sites]
+
+    def _machine(self, site: Site) -> Machine:
+        directory = self.directory / "machines" / site.name
+        if site.name not in self.freebsd:
+            return Machine(site, directory)
+        return FreebsdMachine(site, directory, tuple(other for other in self.sites if other != site))
 
     @property
     def internet(self) -> Internet:
@@ -49,7 +61,7 @@ class Lab:
         sockets.mkdir(exist_ok=True)
         self.ssh_config_path.write_text(ssh.ssh_config(machines, keys, sockets))
         self.internet.start(machines)
-        booted = {m.site.name: m.start(image, build_seed(m.site, keys), accelerators) for m in machines}
+        booted = {m.site.name: m.start(self.freebsd.get(m.site.name, image), keys, accelerators) for m in machines}
         with ThreadPoolExecutor() as pool:
             list(pool.map(Machine.wait, machines))
         return booted

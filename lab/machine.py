@@ -11,15 +11,18 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from lab import processes
 from lab.accelerator import cpu_model
 from lab.image.build import Image
+from lab.keys import Keys
+from lab.seed import build_seed
 from lab.topology import Site
 
 BOOT_LIMIT = 180  # seconds, software emulation on a busy machine included
 KERNEL_ARGUMENTS = (
-    "root=/dev/vda console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off random.trust_cpu=on"
+    "root=/dev/vda console=ttyS0 quiet loglevel=5 net.ifnames=0 mitigations=off random.trust_cpu=on"
     " systemd.show_status=no systemd.log_target=kmsg"
 )
 
@@ -34,6 +37,8 @@ class Machine:
 
     site: Site
     directory: Path
+
+    boot_limit: ClassVar[int] = BOOT_LIMIT
 
     @property
     def pid_path(self) -> Path:
@@ -62,16 +67,32 @@ class Machine:
             path.write_text(f"{_free_port()}\n")
         return int(path.read_text())
 
-    def start(self, image: Image, seed: bytes, accelerators: list[str]) -> bool:
-        """Boot from `image` with `seed` laid over it. A machine that already runs just so is kept: then False."""
-        digest = hashlib.sha256(json.dumps([image.digest, accelerators]).encode() + seed).hexdigest()
-        digest_path = self.directory / "boot.sha256"
-        if self.pid and digest_path.exists() and digest_path.read_text() == digest:
+    def start(self, image: Image, keys: Keys, accelerators: list[str]) -> bool:
+        """Boot from `image` with the site's seed over it. A machine that already runs just so is kept: then False."""
+        seed = build_seed(self.site, keys)
+        digest = self.boot_digest(image.digest, accelerators, seed)
+        if self.runs(digest):
             return False
         self.stop()
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "initramfs").write_bytes(image.initramfs.read_bytes() + seed)
-        command = self._command(image, accelerators)
+        self.launch(self._command(image, accelerators), digest)
+        return True
+
+    def boot_digest(self, image: str, accelerators: list[str], seed: bytes) -> str:
+        """What tells a boot from another one."""
+        return hashlib.sha256(json.dumps([image, accelerators]).encode() + seed).hexdigest()
+
+    def runs(self, digest: str) -> bool:
+        """Whether the machine runs, from that boot."""
+        return bool(self.pid and self._digest_path.exists() and self._digest_path.read_text() == digest)
+
+    @property
+    def _digest_path(self) -> Path:
+        return self.directory / "boot.sha256"
+
+    def launch(self, command: list[str], digest: str) -> None:
+        """Run a QEMU that goes into the background."""
         environment = {**os.environ, "TMPDIR": str(self.directory)}
         log_path = self.directory / "qemu.log"
         with log_path.open("wb") as log:
@@ -80,17 +101,16 @@ class Machine:
             )
         if status:
             raise MachineError(f"{self.site.name}: QEMU doesn't start: {log_path.read_text().strip()}")
-        digest_path.write_text(digest)
-        return True
+        self._digest_path.write_text(digest)
 
     def wait(self) -> None:
         """Return when sshd answers; MachineError when it doesn't in time."""
-        deadline = time.monotonic() + BOOT_LIMIT
+        deadline = time.monotonic() + self.boot_limit
         while not _answers(self.ssh_port):
             if not self.pid:
                 raise MachineError(f"{self.site.name}: QEMU ended while booting, see {self.console_path}")
             if time.monotonic() > deadline:
-                raise MachineError(f"{self.site.name}: no sshd after {BOOT_LIMIT} s, see {self.console_path}")
+                raise MachineError(f"{self.site.name}: no sshd after {self.boot_limit} s, see {self.console_path}")
             time.sleep(0.3)
 
     def stop(self) -> bool:
@@ -99,20 +119,34 @@ class Machine:
         self.outside_socket.unlink(missing_ok=True)
         return stopped
 
-    def _command(self, image: Image, accelerators: list[str]) -> list[str]:
-        management = f"user,id=management,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
+    def qemu(self, accelerators: list[str], console: Path, memory: int = 512) -> list[str]:
+        """The words that every machine's QEMU begins with; `memory` in MB."""
+        command = ["qemu-system-x86_64", "-name", f"tanuki-lab-{self.site.name}", "-pidfile", str(self.pid_path)]
+        command += ["-M", "q35", "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none"]
+        command += ["-cpu", cpu_model(accelerators), "-smp", _processors(accelerators)]
+        command += [word for accelerator in accelerators for word in ("-accel", accelerator)]
+        return [*command, "-device", "virtio-rng-pci", "-serial", f"file:{console}"]
+
+    def cards(self, management: list[str]) -> list[str]:
+        """The network cards, with the options of the one for management (QEMU's user-mode network)."""
+        inside = ",".join(["user,id=management,ipv6=off", *management])
         # A relative path: a unix socket's path is at most 107 bytes long.
         outside = f"stream,id=outside,server=on,addr.type=unix,addr.path={self.outside_socket.name}"
-        command = ["qemu-system-x86_64", "-name", f"tanuki-lab-{self.site.name}", "-pidfile", str(self.pid_path)]
-        command += ["-M", "q35", "-m", "512", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none"]
-        command += ["-cpu", cpu_model(accelerators)]
-        command += [word for accelerator in accelerators for word in ("-accel", accelerator)]
+        command = ["-netdev", inside, "-device", _card("management", self.site.mac(0))]
+        return [*command, "-netdev", outside, "-device", _card("outside", self.site.mac(1))]
+
+    def _command(self, image: Image, accelerators: list[str]) -> list[str]:
+        command = self.qemu(accelerators, self.console_path)
         command += ["-kernel", str(image.kernel), "-initrd", "initramfs", "-append", KERNEL_ARGUMENTS]
-        command += ["-drive", f"file={image.disk},format=raw,if=virtio,snapshot=on,cache=unsafe"]
-        command += ["-netdev", management, "-device", _card("management", self.site.mac(0))]
-        command += ["-netdev", outside, "-device", _card("outside", self.site.mac(1))]
-        command += ["-device", "virtio-rng-pci", "-serial", f"file:{self.console_path}", "-daemonize"]
-        return command
+        # Nobody writes to the image. QEMU's locks on it get into each other's way where two labs start at once.
+        command += ["-drive", f"file={image.disk},file.locking=off,format=raw,if=virtio,snapshot=on,cache=unsafe"]
+        command += self.cards(["restrict=on", f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"])
+        return [*command, "-daemonize"]
+
+
+def _processors(accelerators: list[str]) -> str:
+    """How many; two emulated ones were seen to wait for each other for ever, on a host that is busy otherwise."""
+    return "2" if "kvm" in accelerators else "1"
 
 
 def _card(netdev: str, mac: str) -> str:

@@ -1,0 +1,1 @@
+"""FreeBSD machines for the lab, from an image that the FreeBSD project publishes (BASIC-CLOUDINIT)."""
