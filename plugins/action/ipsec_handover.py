@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
             keys, complaints = collect_keys(ends, store, given, make=not self._task.check_mode)
             for complaint in complaints:
                 self._display.warning(complaint)
-            for file in handover(site, ends, keys):
+            for file in handover(site, ends, {name: found.newest for name, found in keys.items()}):
                 yield site.name, file
 
 

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import CONFIGURATION, UNIT
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import plan_of
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.impact import impact
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.impact import effects, impact
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import IMPLEMENTATIONS, Unfit
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
 
@@ -48,10 +48,8 @@ class ActionModule(ActionBase):
         # Upstream's daemons can't reload: any change is a restart. Ours are only restarted for a changed unit.
         decisive = UNIT if UNIT in planned else CONFIGURATION
         restart = deployed[decisive] is not None and deployed[decisive] != planned[decisive].content
-        return {
-            "changed": False,
-            "tunnels": impact(deployed[CONFIGURATION], planned[CONFIGURATION].content, restart),
-        }
+        found = impact(deployed[CONFIGURATION], planned[CONFIGURATION].content, restart)
+        return {"changed": False, "tunnels": found, "text": effects(found)}
 
     def _slurp(self, path: str) -> bytes | None:
         """A file's content, None where there's no such file."""

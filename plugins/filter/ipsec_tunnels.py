@@ -66,8 +66,8 @@ def ipsec_tunnels(variables: Mapping[str, Mapping[str, Any]], site: str, sites: 
 def _as_data(end: TunnelEnd) -> dict[str, Any]:
     return {
         "name": end.name,
-        "local": str(end.local.own_address),
-        "peer": str(end.peer.address),
+        "local": str(end.local_address),
+        "peer": str(end.peer_address),
         "networks": [{"local": str(local), "peer": str(peer)} for local, peer in end.networks],
         "encryption": list(end.profile.cryptography.esp_encryption),
         "integrity": list(end.profile.cryptography.esp_integrity),

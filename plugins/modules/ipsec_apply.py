@@ -44,7 +44,7 @@ options:
         description: What it is; this decides what the service is told when it changes.
         type: str
         required: true
-        choices: [configuration, psk, application, unit, sysctl]
+        choices: [configuration, psk, application, unit, sysctl, gateway, gateway_unit]
       mode:
         description: Its permissions, in octal.
         type: str
@@ -79,6 +79,16 @@ options:
     description: The systemd unit; Linux only.
     type: str
     default: tanuki-iked.service
+  gateway_service:
+    description: The systemd unit that loads the packet filter's rules for the tunnels' traffic; Linux only.
+    type: str
+    default: tanuki-ipsec-gateway.service
+  packet_filters:
+    description: The packet filters that those rules are written for, the preferred one first. Empty without rules.
+    type: list
+    elements: str
+    choices: [nftables, iptables]
+    default: []
   demands:
     description: What the tunnels ask of the host; FreeBSD only, where it's looked at before anything is changed.
     type: dict
@@ -120,6 +130,14 @@ options:
     description: Kernel settings and their values. On FreeBSD a name without a dot is a variable of rc.conf.
     type: dict
     required: true
+  remove_routes:
+    description: Take static routes to the far networks away, from the kernel and from rc.conf; FreeBSD only.
+    type: bool
+    default: false
+  confirm_seconds:
+    description: Undo the deployment after so many seconds unless it's confirmed. V(0) for never; Linux only.
+    type: int
+    default: 0
   probe:
     description: Stop and say what is needed, if anything is. Where nothing is, go on.
     type: bool
@@ -145,6 +163,16 @@ lacks_program:
   description: Whether something has to be installed - the library C(cryptography), or upstream's daemons.
   returned: with O(probe), where something is needed
   type: bool
+lacks_packages:
+  description: The package of a packet filter, where rules are to be loaded and none of O(packet_filters) is there.
+  returned: with O(probe), where something is needed
+  type: list
+  elements: str
+connection:
+  description: The addresses of the controller and of this host in the SSH connection that leads here, if one does.
+  returned: with O(probe), where something is needed
+  type: list
+  elements: str
 package_manager:
   description: The host's package manager, V(apt) or V(dnf), or empty.
   returned: with O(probe), where something is needed
@@ -157,13 +185,25 @@ settings:
   description: The kernel settings that changed, with their new values.
   returned: otherwise
   type: dict
+routes:
+  description: The static routes to far networks that were removed.
+  returned: otherwise
+  type: list
+  elements: str
+foreseen:
+  description: What the service will be told.
+  returned: with O(probe), where something is needed
+  type: list
+  elements: str
 service:
   description: What the service was told.
   returned: otherwise
   type: list
   elements: str
 tunnel_changes:
-  description: The tunnels of each kind of change, where the daemon was told to reload.
+  description:
+    - The tunnels of each kind of change, where the daemon was told to reload. C(disturbed) are those that were to keep
+      their security associations and didn't, for which the module fails.
   returned: otherwise
   type: dict
 """
@@ -175,13 +215,18 @@ import zlib
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tanuki.ipsec.plugins.module_utils.commands import run
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.connection import this_connection
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.deployment import Deployment, Target
-from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import ROLES, WantedFile
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.files import GATEWAY, ROLES, UNIT, WantedFile
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.freebsd import Bundled, Racoon2
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.gateway_rules import PROGRAMS, GatewayRules
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.linux import Linux
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.manifest import DeployError, exclusive
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.obstacles import Demands
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.service import DISTURBED
 from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.system import System
+from ansible_collections.tanuki.ipsec.plugins.module_utils.deploy.undo import Undo
 
 PACKAGE_MANAGERS = {"apt": "/usr/bin/apt-get", "dnf": "/usr/bin/dnf"}
 
@@ -205,11 +250,15 @@ ARGUMENT_SPEC = {
     "state_directory": {"type": "path", "required": True},
     "implementation": {"type": "str", "default": "xfrm_linux", "choices": ["xfrm_linux", "bundled", "racoon2"]},
     "service": {"type": "str", "default": "tanuki-iked.service"},
+    "gateway_service": {"type": "str", "default": "tanuki-ipsec-gateway.service"},
+    "packet_filters": {"type": "list", "elements": "str", "choices": list(PROGRAMS), "default": []},
     "demands": {"type": "dict", "default": {}, "options": DEMANDS_SPEC},
     "secrets": {"type": "list", "elements": "path", "default": [], "no_log": False},
     "control": {"type": "path", "required": True},
     "python": {"type": "path", "required": True},
     "settings": {"type": "dict", "required": True},
+    "remove_routes": {"type": "bool", "default": False},
+    "confirm_seconds": {"type": "int", "default": 0},
     "probe": {"type": "bool", "default": False},
     "validate": {"type": "bool", "default": True},
 }
@@ -229,14 +278,37 @@ def wanted_file(parameters: dict) -> WantedFile:
 def target(module: AnsibleModule) -> Target:
     parameters = module.params
     return Target(
-        run=module.run_command,
+        run=run,
         system=system(module),
         state_directory=Path(parameters["state_directory"]),
         directories={Path(path): int(mode, 8) for path, mode in parameters["directories"].items()},
         python=parameters["python"],
         settings=parameters["settings"],
         secrets=[Path(path) for path in parameters["secrets"]],
+        undo=undo(module) if parameters["confirm_seconds"] else None,
+        confirm_seconds=parameters["confirm_seconds"],
     )
+
+
+def undo(module: AnsibleModule) -> Undo | None:
+    """What undoes a deployment on this host; None where that isn't Linux with systemd."""
+    units = [Path(file["path"]).parent for file in module.params["files"] if file["role"] == UNIT]
+    if module.params["implementation"] != "xfrm_linux":
+        return None
+    directory = Path(module.params["state_directory"]) / "undo"
+    return Undo(run, directory, units[0], module.params["service"], module.params["gateway_service"])
+
+
+def go_on(module: AnsibleModule) -> None:
+    """Who gets here can reach the host: a deployment that waits for that stays. One that was undone is told of."""
+    earlier = undo(module)
+    if earlier is None:
+        return
+    if not module.check_mode:
+        earlier.disarm()
+    told = earlier.told(forget=not module.check_mode)
+    if told:
+        module.warn(told)
 
 
 def system(module: AnsibleModule) -> System:
@@ -244,10 +316,16 @@ def system(module: AnsibleModule) -> System:
     parameters = module.params
     control, python = Path(parameters["control"]), parameters["python"]
     if parameters["implementation"] == "xfrm_linux":
-        return Linux(module.run_command, parameters["service"], control, python)
-    if parameters["implementation"] == "bundled":
-        return Bundled(module.run_command, demands(parameters["demands"]), control=control, python=python)
-    return Racoon2(module.run_command, demands(parameters["demands"]))
+        return Linux(run, parameters["service"], control, python, gateway_rules(module))
+    host = (run, demands(parameters["demands"]), parameters["remove_routes"])
+    return (
+        Bundled(*host, control=control, python=python) if parameters["implementation"] == "bundled" else Racoon2(*host)
+    )
+
+
+def gateway_rules(module: AnsibleModule) -> GatewayRules:
+    scripts = [Path(file["path"]) for file in module.params["files"] if file["role"] == GATEWAY]
+    return GatewayRules(run, module.params["gateway_service"], scripts[0], tuple(module.params["packet_filters"]))
 
 
 def demands(parameters: dict) -> Demands:
@@ -266,18 +344,22 @@ def deploy(module: AnsibleModule) -> dict:
 
 
 def deploy_alone(module: AnsibleModule) -> dict:
+    go_on(module)
     wanted = [wanted_file(parameters) for parameters in module.params["files"]]
     deployment = Deployment(target(module), wanted, module.params["key"])
     if module.params["probe"]:
         needs = deployment.needs()
-        lacks_program = deployment.lacks_program()
-        if needs or lacks_program:
+        lacks_program, lacks_packages = deployment.lacks_program(), deployment.lacks_packages()
+        if needs or lacks_program or lacks_packages:
             managers = [name for name, path in PACKAGE_MANAGERS.items() if os.access(path, os.X_OK)]
             return {
                 "changed": False,
                 "needs": needs,
                 "lacks_program": lacks_program,
+                "foreseen": list(deployment.foreseen()),
+                "lacks_packages": lacks_packages,
                 "package_manager": "".join(managers[:1]),
+                "connection": list(this_connection()),
             }
     outcome = deployment.apply(dry=module.check_mode, validate=module.params["validate"])
     for warning in outcome.warnings:
@@ -286,6 +368,7 @@ def deploy_alone(module: AnsibleModule) -> dict:
         "changed": outcome.changed,
         "files": outcome.files,
         "settings": outcome.settings,
+        "routes": outcome.routes,
         "service": list(outcome.service),
         "tunnel_changes": outcome.tunnels,
         "diff": outcome.diff if module._diff else [],
@@ -300,6 +383,10 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg="{}: {}".format(error.filename or "the host", error.strerror or error))
+    disturbed = result.get("tunnel_changes", {}).get(DISTURBED, [])
+    if disturbed:
+        text = "deployed, but these tunnels were to go on undisturbed and lost security associations: {}"
+        module.fail_json(msg=text.format(", ".join(disturbed)), **result)
     module.exit_json(**result)
 
 

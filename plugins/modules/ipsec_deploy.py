@@ -15,7 +15,7 @@ description:
     keys, and brings the host to that state. Everything is computed on the controller.
   - The host is asked once. Where nothing differs, that is all. Where something does, a second execution carries only
     what differs, whatever the number of tunnels. Between the two, the host's package manager is called if the daemon
-    couldn't run for want of the library C(cryptography).
+    couldn't run for want of the library C(cryptography), or no packet filter is there for the rules that are wanted.
   - A new configuration is checked by the daemon's own code before anything is replaced. If it's refused, or the disk
     is full, everything stays as it was and the daemon keeps running with its old configuration.
   - Files that this collection wrote and that are no longer wanted are removed. A file that it didn't write is
@@ -59,7 +59,9 @@ options:
     type: str
     default: /usr/bin/python3
   packages:
-    description: What to install where that interpreter lacks the library C(cryptography). Empty to install nothing.
+    description:
+      - What to install where that interpreter lacks the library C(cryptography). Empty to install nothing, no packet
+        filter either where O(packet_filter) finds none.
     type: list
     elements: str
     default: [python3-cryptography]
@@ -79,6 +81,43 @@ options:
     description: Take profiles with IKEv2 for V(racoon2), whose daemon was seen to crash with it.
     type: bool
     default: false
+  remove_routes:
+    description:
+      - Take static routes to the far networks away, from the kernel and from rc.conf. FreeBSD only, where such a route
+        else stops the deployment. One by an address of the host's own stays.
+    type: bool
+    default: false
+  nat_exemption:
+    description:
+      - Keep what goes through the tunnels from being translated by whatever masquerades on the host.
+      - This and the following are for V(xfrm_linux) only.
+    type: bool
+    default: true
+  mss_clamp:
+    description: Reduce TCP's segments, in both directions, to what fits the tunnels.
+    type: bool
+    default: true
+  ftp_helper:
+    description: Follow FTP through the tunnels. A packet filter takes active FTP's data connections for related then.
+    type: bool
+    default: false
+  packet_filter:
+    description: What does these three. V(auto) takes nftables where C(nft) is there, else iptables.
+    type: str
+    default: auto
+    choices: [auto, nftables, iptables]
+  confirm:
+    description:
+      - Whether the host undoes the deployment by itself unless it's confirmed in time by M(tanuki.ipsec.ipsec_confirm).
+      - V(auto) where a selector would capture the SSH connection that leads to the host, as the host sees it.
+      - V(always) and V(never) whatever the selectors are. There is no such thing on FreeBSD.
+    type: str
+    default: auto
+    choices: [auto, always, never]
+  confirm_seconds:
+    description: How long the host waits to be confirmed.
+    type: int
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -99,6 +138,16 @@ executions:
   returned: success
   type: int
   sample: 1
+confirm_seconds:
+  description: After how many seconds the host undoes this deployment, unless it's confirmed; V(0) for never.
+  returned: success
+  type: int
+unanswered:
+  description:
+    - Why the host's answer didn't come, where the deployment cut it off and the host waits to be confirmed. What it did
+      isn't known then. After M(tanuki.ipsec.ipsec_confirm) has reached the host, deploy again.
+  returned: when there was no answer
+  type: str
 files:
   description: The files that changed, each with V(created), V(updated), V(permissions), V(directory) or V(removed).
   returned: success
@@ -109,14 +158,21 @@ settings:
   description: The kernel settings that changed, with their new values.
   returned: success
   type: dict
+routes:
+  description: The static routes to far networks that were removed.
+  returned: success
+  type: list
+  elements: str
 service:
   description: What the service was told.
   returned: success
   type: list
   elements: str
-  sample: [reload]
+  sample: [gateway reload, reload]
 tunnel_changes:
-  description: The tunnels of each kind of change, where the daemon was told to reload. All others went on undisturbed.
+  description:
+    - The tunnels of each kind of change, where the daemon was told to reload. All others went on with the security
+      associations that they had; where one didn't, it's C(disturbed), and the module fails.
   returned: success
   type: dict
 tunnels:

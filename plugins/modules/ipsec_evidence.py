@@ -28,9 +28,9 @@ attributes:
     details: Brings no tunnel up. Probes are sent all the same.
   platform:
     support: full
-    platforms: linux
+    platforms: linux, freebsd
 requirements:
-  - ip (iproute2), ping (iputils); nft and iptables-save where the kernel holds rules of theirs
+  - on Linux ip (iproute2), ping (iputils); nft and iptables-save where the kernel holds rules of theirs
 options:
   tunnels:
     default: []
@@ -41,9 +41,10 @@ options:
     choices: [kernel, daemon, configuration, keys, surroundings]
     default: [kernel, daemon, configuration, keys, surroundings]
   configuration:
-    description: The configuration file.
+    description:
+      - The configuration file; by default the one that the roles write, C(/etc/racoon2/racoon2.conf), on FreeBSD
+        C(/usr/local/etc/racoon2/racoon2.conf).
     type: path
-    default: /etc/racoon2/racoon2.conf
   salt:
     description:
       - Goes into the fingerprints of the keys. Give both ends the same, and a new one each time.
@@ -146,7 +147,7 @@ configuration:
   returned: with V(configuration)
   type: str
 keys:
-  description: By remote, the key file's path, the fingerprint of its content, and what is wrong with it.
+  description: By remote, the key file's path, the fingerprints of its key and of all that it accepts, and problems.
   returned: with V(keys)
   type: dict
 inner:
@@ -159,10 +160,30 @@ checks:
   returned: with V(surroundings)
   type: dict
 probes:
-  description: What came back of each probe.
+  description: What came back of each probe, and the SPIs of the usable SAs that this host had when it began.
   returned: with O(probes)
   type: list
   elements: dict
+capture:
+  description: By tunnel, what passed the outside device while tunnels were asked for and probes were sent. Headers are
+    read, contents aren't.
+  returned: with O(probes) or O(bring_up), on Linux
+  type: list
+  elements: dict
+  contains:
+    tunnel:
+      description: The tunnel.
+      type: str
+    device:
+      description: The device by which its peer is reached.
+      type: str
+    packets:
+      description: Packets of IKE (V(udp 500), V(udp 4500)) and V(esp) between the gateways, as C(out) and C(in).
+      type: dict
+    errors:
+      description: What hops on the way said of packets to the peer, by ICMP.
+      type: list
+      elements: str
 unseen:
   description: What couldn't be looked at, and why.
   returned: success
@@ -171,17 +192,22 @@ unseen:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tanuki.ipsec.plugins.module_utils.commands import run
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.capture import Capture
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.daemon import CONTROL_SPEC
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.gather import KEYS, SUBJECTS, Gatherer
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.looking import Look
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.options import (
     CONFIGURATION_SPEC,
+    PROBE_SPEC,
+    configuration_path,
     expectations,
-    look_at,
     tunnels_spec,
 )
-from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.probe import Probe, run_probe
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.probe import Probe
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.snapshot import databases
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.verdict import settled_by
 
-PROBE_SPEC = {name: {"type": "str", "required": True} for name in ("tunnel", "network", "far", "source", "target")}
 ARGUMENT_SPEC = {
     **CONTROL_SPEC,
     **CONFIGURATION_SPEC,
@@ -194,18 +220,31 @@ ARGUMENT_SPEC = {
 }
 
 
+def _known_now(look: Look, tunnels: list) -> list:
+    """The expectations, with ends that weren't known beforehand where the kernel's policies lead now."""
+    policies = databases(look.run, [])["policies"] if any(one.is_open for one in tunnels) else []
+    return [settled_by(one, policies) for one in tunnels]
+
+
 def evidence(module: AnsibleModule) -> dict:
     """Raises ValueError for an option that means nothing."""
     parameters = module.params
-    look = look_at(module)
+    look = Look(run)
     gatherer = Gatherer(
-        look, expectations(module), parameters["control"], parameters["configuration"], parameters["salt"]
+        look,
+        _known_now(look, expectations(module)),
+        parameters["control"],
+        configuration_path(module, look),
+        parameters["salt"],
     )
-    if parameters["bring_up"] and not module.check_mode:
-        initiated = [tunnel["name"] for tunnel in parameters["tunnels"] if tunnel["initiates"]]
-        gatherer.bring_up(initiated, parameters["timeout"])
-    probes = [run_probe(look, Probe(**probe)) for probe in parameters["probes"]]
-    return {**gatherer.gather(parameters["look"]), "probes": probes}
+    asks = parameters["bring_up"] and not module.check_mode
+    with Capture(look, gatherer.tunnels if asks or parameters["probes"] else ()) as capture:
+        if asks:
+            initiated = [tunnel["name"] for tunnel in parameters["tunnels"] if tunnel["initiates"]]
+            gatherer.bring_up(initiated, parameters["timeout"])
+        probes = [gatherer.probe(Probe(**probe)) for probe in parameters["probes"]]
+        captured = capture.as_data()
+    return {**gatherer.gather(parameters["look"]), "probes": probes, "capture": captured}
 
 
 def main() -> None:

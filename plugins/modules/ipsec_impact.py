@@ -49,10 +49,17 @@ EXAMPLES = r"""
 RETURN = r"""
 tunnels:
   description:
-    - The names of selectors by what becomes of them - C(added), C(changed), C(removed), C(kept) and C(interrupted).
+    - The names of selectors by what becomes of them - C(added), C(changed), C(renewed), C(removed), C(kept) and
+      C(interrupted).
+    - Renewed ones change what they negotiate; their security associations carry the traffic until new ones do.
     - Interrupted ones don't change, but the daemon has to be ended and started - ours where its unit changes,
       upstream's racoon2 for any change.
   returned: success
   type: dict
-  sample: {added: [nara_1_out], changed: [], removed: [], kept: [osaka_1_out], interrupted: []}
+  sample: {added: [nara_1_out], changed: [], renewed: [], removed: [], kept: [osaka_1_out], interrupted: []}
+text:
+  description: The same for people, with what each kind means for the traffic.
+  returned: success
+  type: list
+  elements: str
 """

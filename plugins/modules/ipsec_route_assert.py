@@ -12,12 +12,15 @@ short_description: Assert that routes, policies and packet filter let traffic in
 version_added: 0.1.0
 description:
   - Checks what around a tunnel keeps traffic out of it, although its security associations are up. Changes nothing.
-  - No ipip, gre, sit or vti device of an earlier setup leads to the peer. No route takes the far network away. The
+  - No ipip, gre, gif, sit or vti device of an earlier setup leads to the peer. No route takes the far network away. The
     kernel's own lookup from the inner address finds a way, by a device where IPsec applies.
   - Forwarding is on. The reverse path filter doesn't drop what the peer sends.
   - No other policy that covers the same networks wins over the tunnel's.
-  - NAT doesn't rewrite the tunnel's traffic. The packet filter (nftables, iptables) lets IKE (UDP 500 and 4500) and ESP
-    through, and what is forwarded between the networks, begun at either side.
+  - On FreeBSD also that no static route leads to the far network, but for one by the gateway's own address.
+  - NAT doesn't rewrite the tunnel's traffic. The packet filter (nftables, iptables; pf, ipfw) lets IKE (UDP 500 and
+    4500) and ESP through, and what is forwarded between the networks, begun at either side.
+  - No connection goes on being translated because it began before it was exempt. Some rule reduces TCP's segments, in
+    both directions; where none is seen, it can't be decided here whether they fit.
   - What can't be decided is returned as RV(tunnels[].unsure) and gives a warning; it is never taken for fine.
 author:
   - the tanuki.ipsec founders (@tanuki-ipsec)
@@ -28,9 +31,9 @@ extends_documentation_fragment:
 attributes:
   platform:
     support: full
-    platforms: linux
+    platforms: linux, freebsd
 requirements:
-  - ip (iproute2); nft and iptables-save where the kernel holds rules of theirs
+  - on Linux ip (iproute2); nft and iptables-save where the kernel holds rules of theirs
 options:
   tunnels:
     required: true
@@ -77,28 +80,38 @@ unseen:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.network import survey
-from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.options import expectations, look_at, tunnels_spec
+from ansible_collections.tanuki.ipsec.plugins.module_utils.commands import run
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.looking import Look
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.network import Surroundings
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.options import expectations, tunnels_spec
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.sanity import (
     FAILS,
     HOLDS,
     UNSURE,
+    check_segments,
     check_tunnel,
     ways,
 )
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.snapshot import databases
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.survey import survey
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.verdict import Expectation
 
 ARGUMENT_SPEC = {**tunnels_spec(required=True), "strict": {"type": "bool", "default": False}}
+
+
+def all_checks(around: Surroundings, tunnel: Expectation) -> list:
+    segments = [check for way in ways(tunnel) for check in check_segments(around, way)]
+    return list(dict.fromkeys(check_tunnel(around, tunnel) + segments))
 
 
 def verdicts(module: AnsibleModule, unseen: list) -> list:
     """One for each tunnel. Raises ValueError for an option that means nothing."""
     tunnels = expectations(module)
-    look = look_at(module)
-    policies = databases(look.unseen)["policies"]
+    look = Look(run)
+    policies = databases(look.run, look.unseen)["policies"]
     around = survey(look, [way for tunnel in tunnels for way in ways(tunnel)], policies)
     unseen += look.unseen
-    found = [(tunnel.name, check_tunnel(around, tunnel)) for tunnel in tunnels]
+    found = [(tunnel.name, all_checks(around, tunnel)) for tunnel in tunnels]
     return [
         {
             "name": name,

@@ -31,7 +31,7 @@ attributes:
     details: Looks once, neither brings a tunnel up nor waits.
   platform:
     support: full
-    platforms: linux
+    platforms: linux, freebsd
 options:
   tunnels:
     required: true
@@ -63,8 +63,8 @@ EXAMPLES = r"""
         networks:
           - local: 192.168.10.0/24
             peer: 192.168.20.0/24
-        encryption: [3des_cbc]
-        integrity: [hmac_sha1]
+        encryption: [aes256_cbc]
+        integrity: [hmac_sha2_256]
   become: true
 """
 

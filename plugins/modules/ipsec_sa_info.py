@@ -14,6 +14,8 @@ description:
   - Returns the kernel's security associations and policies as data, the kernel's counters of dropped packets, and,
     where the daemon of this collection runs, its IKE SAs and tunnels.
   - Never returns a key.
+  - Returns the same shape on Linux and FreeBSD, whoever negotiates there. Where FreeBSD's kernel can't be asked
+    directly, C(setkey) is.
   - What couldn't be looked at is named in RV(unseen); the rest is returned all the same.
 author:
   - the tanuki.ipsec founders (@tanuki-ipsec)
@@ -24,7 +26,7 @@ extends_documentation_fragment:
 attributes:
   platform:
     support: full
-    platforms: linux
+    platforms: linux, freebsd
 """
 
 EXAMPLES = r"""
@@ -185,15 +187,21 @@ unseen:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.tanuki.ipsec.plugins.module_utils.commands import run
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.daemon import CONTROL_SPEC
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.looking import Look
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.snapshot import counters, databases, negotiations
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=CONTROL_SPEC, supports_check_mode=True)
-    unseen: list = []
-    result = {**databases(unseen), "counters": counters(unseen), **negotiations(module.params["control"], unseen)}
-    module.exit_json(changed=False, unseen=unseen, **result)
+    look = Look(run)
+    result = {
+        **databases(look.run, look.unseen),
+        "counters": counters(look.unseen),
+        **negotiations(module.params["control"], look.unseen),
+    }
+    module.exit_json(changed=False, unseen=look.unseen, **result)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,18 @@ _HEADER = "# Written by tanuki.ipsec for {}; changes are overwritten.\n\n"
 
 def configuration_text(site: Site, ends: Sequence[TunnelEnd], paths: Paths, dialect: str = TANUKI) -> str:
     """The whole racoon2.conf of one host. In dialect ``racoon2``, upstream's, each of its known crashes has a guard."""
-    local = LocalEnd(site.own_address, paths.psk_directory, spmd_password_file=paths.spmd_password)
-    peers = [_peer_end(end) for end in ends]
+    families = tuple(sorted({end.family for end in ends}))
+    owned = [end.local.own_address for end in ends]
+    local = LocalEnd(
+        site.own_address,
+        paths.psk_directory,
+        families,
+        site.unknown,
+        tuple(dict.fromkeys(address for address in owned if address not in (site.own_address, None))),
+        spmd_password_file=paths.spmd_password,
+    )
+    # Who comes from anywhere stands last: of several remotes that serve an address the first is taken.
+    peers = [_peer_end(end) for end in sorted(ends, key=lambda end: end.peer.address is None)]
     return _HEADER.format(site.name) + render(site_configuration(local, peers, dialect))
 
 
@@ -28,9 +38,12 @@ def _peer_end(end: TunnelEnd) -> PeerEnd:
     return PeerEnd(
         name=end.name,
         address=end.peer.address,
-        my_id=("ipaddr", str(end.local.address)),
-        peers_id=("ipaddr", str(end.peer.address)),
+        my_id=end.local.identity,
+        peers_id=end.peer.identity,
         local_networks=end.local.networks,
         peer_networks=end.peer.networks,
         profile=end.profile.cryptography,
+        tuning=end.local.tuning,
+        host_name=end.peer.host_name,
+        local_address=end.local.own_address,
     )

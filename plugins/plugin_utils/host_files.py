@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..module_utils.deploy.files import APPLICATION, CONFIGURATION, PSK, SYSCTL, UNIT
+from ..module_utils.deploy.files import APPLICATION, CONFIGURATION, GATEWAY, GATEWAY_UNIT, PSK, SYSCTL, UNIT
 from ..module_utils.deploy.manifest import keyed_digest
+from ..module_utils.ike.config.psk import NEXT, PREVIOUS
 from .application import build_application
 from .configuration import configuration_text
 from .gateway import kernel_settings, sysctl_text, unit_text
+from .gateway_script import gateway_unit_text, nftables_drop_in_text, script_text
+from .gateway_work import GatewayWork, traffic_of
 from .inventory import Site
 from .keys import Keys
 from .paths import Paths
@@ -49,13 +52,28 @@ def needs_ipv6(ends: Sequence[TunnelEnd]) -> bool:
     return any(local.version == 6 for end in ends for local, _peer in end.networks)
 
 
-def host_files(site: Site, ends: Sequence[TunnelEnd], keys: Keys, paths: Paths, python: str) -> list[HostFile]:
+def host_files(
+    site: Site, ends: Sequence[TunnelEnd], keys: Keys, paths: Paths, python: str, work: GatewayWork
+) -> list[HostFile]:
     """The files of one host. ``python`` is the interpreter that the unit starts the daemon with."""
     settings = kernel_settings(needs_ipv6(ends))
     return [
         HostFile(paths.application, APPLICATION, "0644", build_application()),
         HostFile(paths.unit, UNIT, "0644", unit_text(paths, python).encode("utf-8")),
+        HostFile(paths.gateway_script, GATEWAY, "0755", script_text(work, traffic_of(ends)).encode("utf-8")),
+        HostFile(paths.gateway_unit, GATEWAY_UNIT, "0644", gateway_unit_text(paths).encode("utf-8")),
+        HostFile(paths.nftables_drop_in, GATEWAY_UNIT, "0644", nftables_drop_in_text(paths).encode("utf-8")),
         HostFile(paths.sysctl, SYSCTL, "0644", sysctl_text(settings).encode("utf-8")),
         HostFile(paths.configuration, CONFIGURATION, "0600", configuration_text(site, ends, paths).encode("utf-8")),
-        *(HostFile(paths.psk(name), PSK, "0600", key) for name, key in keys.items()),
+        *key_files(paths, keys),
+    ]
+
+
+def key_files(paths: Paths, keys: Keys) -> list[HostFile]:
+    """The keys of our daemon. What a peer may prove beside the current key is written first: none is ever missing."""
+    return [
+        HostFile(paths.psk(name, beside), PSK, "0600", key)
+        for name, found in keys.items()
+        for beside, key in ((PREVIOUS, found.previous), (NEXT, found.next), ("", found.current))
+        if key is not None
     ]

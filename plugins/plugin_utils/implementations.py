@@ -18,7 +18,8 @@ from ..module_utils.ike.crypto.algorithms import ENCRYPTION_KEYWORDS
 from .application import build_application
 from .configuration import configuration_text
 from .gateway import kernel_settings
-from .host_files import HostFile, host_files, needs_ipv6
+from .gateway_work import EVERYTHING, GatewayWork
+from .host_files import HostFile, host_files, key_files, needs_ipv6
 from .inventory import Site
 from .keys import Keys
 from .paths import FREEBSD_PATHS, LINUX_PATHS, Paths
@@ -34,14 +35,15 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True)
 class XfrmLinux:
-    """Our daemon on Linux's XFRM, under systemd."""
+    """Our daemon on Linux's XFRM, under systemd; ``gateway`` is what the packet filter does beside it."""
 
     name: str = "xfrm_linux"
     paths: Paths = LINUX_PATHS
     install: tuple[str, ...] = ()  # by a module of Ansible's, which depends on the distribution
+    gateway: GatewayWork = EVERYTHING
 
     def files(self, site: Site, ends: Sequence[TunnelEnd], keys: Keys, python: str) -> list[HostFile]:
-        return host_files(site, ends, keys, self.paths, python)
+        return host_files(site, ends, keys, self.paths, python, self.gateway)
 
     def parameters(self, ends: Sequence[TunnelEnd]) -> dict[str, Any]:
         """What ipsec_apply is told beside the files."""
@@ -49,6 +51,8 @@ class XfrmLinux:
             **_places(self.paths),
             "implementation": self.name,
             "service": self.paths.service,
+            "gateway_service": self.paths.gateway_service,
+            "packet_filters": list(self.gateway.tools),
             "settings": kernel_settings(needs_ipv6(ends)),
         }
 
@@ -67,7 +71,7 @@ class Bundled:
             HostFile(paths.application, APPLICATION, "0644", build_application()),
             HostFile(paths.unit, UNIT, "0555", script_text(paths, python).encode("utf-8")),
             HostFile(paths.configuration, CONFIGURATION, "0600", configuration_text(site, ends, paths).encode("utf-8")),
-            *_key_files(paths, keys),
+            *key_files(paths, _checked(ends, keys)),
         ]
 
     def parameters(self, ends: Sequence[TunnelEnd]) -> dict[str, Any]:
@@ -96,7 +100,7 @@ class Racoon2:
         content = self._text(site, ends).encode("utf-8")
         return [
             HostFile(self.paths.configuration, CONFIGURATION, "0600", content),
-            *_key_files(self.paths, keys),
+            *_current_keys(self.paths, _checked(ends, keys)),
         ]
 
     def parameters(self, ends: Sequence[TunnelEnd]) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def demands(ends: Sequence[TunnelEnd]) -> Mapping[str, Any]:
     return {
         "algorithms": sorted(ciphers | {word for one in chosen for word in one.esp_integrity}),
         "ike_3des": any("3des_cbc" in one.ike_encryption for one in chosen),
-        "peers": [str(end.peer.address) for end in ends],
+        "peers": [str(end.peer.address) for end in ends if end.peer.address is not None],
         "far_networks": sorted({str(peer) for end in ends for _local, peer in end.networks}),
     }
 
@@ -155,5 +159,20 @@ def _places(paths: Paths) -> dict[str, Any]:
     }
 
 
-def _key_files(paths: Paths, keys: Keys) -> list[HostFile]:
-    return [HostFile(paths.psk(name), PSK, "0600", key) for name, key in keys.items()]
+def _checked(ends: Sequence[TunnelEnd], keys: Keys) -> Keys:
+    """The keys. Raises Unfit for a newline, which nobody means: racoon2 takes it for a part of the key.
+
+    Where somebody else configures the peer, his file may end in one. Then that is the key.
+    """
+    for end in ends:
+        if end.peer.managed and b"\n" in keys[end.name].newest:
+            raise Unfit(
+                "the key of {} and {} has a newline in it, which racoon2 takes for a part of the key: take it out of "
+                "the key file or of ipsec_psks, and deploy both ends".format(end.local.name, end.peer.name)
+            )
+    return keys
+
+
+def _current_keys(paths: Paths, keys: Keys) -> list[HostFile]:
+    """Upstream's daemon accepts no other key than the one that it proves."""
+    return [HostFile(paths.psk(name), PSK, "0600", found.current) for name, found in keys.items()]

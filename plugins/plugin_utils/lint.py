@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..module_utils.ike.policy.sa import Address, Network
@@ -54,6 +55,14 @@ def captured(end: TunnelEnd, management: Management) -> Iterator[tuple[Network, 
             yield local, peer
 
 
+def management_of(connection: Sequence[str]) -> Management | None:
+    """How the controller reaches a host that says between which two addresses (ours, its own); None if it can't say."""
+    if not all(connection):
+        return None
+    controller, address = (ipaddress.ip_address(text.partition("%")[0]) for text in connection)
+    return Management(address, controller)
+
+
 def _captures(plan: Plan, management: Mapping[str, Management]) -> Iterator[Finding]:
     text = "the selector {} to {} captures the management address {}: without a tunnel to {}, the site is out of reach"
     for name, way in management.items():
@@ -67,6 +76,8 @@ def _swallowed(plan: Plan) -> Iterator[Finding]:
     text = "{} to {} covers the gateways themselves, {} and {}: what they say to each other goes into the tunnel too"
     for tunnel in plan.tunnels:
         end, _other = tunnel.ends()
+        if None in (end.local.address, end.peer.address):
+            continue
         for local, peer in end.networks:
             if end.local.address in local and end.peer.address in peer:
                 yield Finding(WARNING, end.local.name, text.format(local, peer, end.local.address, end.peer.address))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..module_utils.evidence.ends import End, Pair
-from ..module_utils.evidence.verdict import Expectation
+from ..module_utils.evidence.verdict import Expectation, settled_by
 from .plan import TunnelEnd, make_plan
 
 
@@ -44,21 +44,23 @@ def _other(end: TunnelEnd) -> TunnelEnd:
 
 def _end(end: TunnelEnd, variables: Mapping[str, Mapping[str, Any]], names: Registered) -> End:
     host = end.local.name
-    probes = _registered(variables, host, names.probes).get("probes", ())
+    probed = _registered(variables, host, names.probes)
+    evidence = _registered(variables, host, names.evidence)
     return End(
         name=host,
-        expected=_expectation(end),
-        evidence=_registered(variables, host, names.evidence),
+        expected=settled_by(_expectation(end), evidence.get("policies", ())),
+        evidence=evidence,
         before=_registered(variables, host, names.before),
-        probes=[probe for probe in probes if probe["tunnel"] == end.name],
+        probes=[probe for probe in probed.get("probes", ()) if probe["tunnel"] == end.name],
+        capture=next((one for one in probed.get("capture", ()) if one["tunnel"] == end.name), {}),
     )
 
 
 def _expectation(end: TunnelEnd) -> Expectation:
     return Expectation(
         name=end.name,
-        local=end.local.own_address,
-        peer=end.peer.address,
+        local=end.local_address,
+        peer=end.peer_address,
         networks=tuple(end.networks),
         encryption=end.profile.cryptography.esp_encryption,
         integrity=end.profile.cryptography.esp_integrity,

@@ -20,6 +20,8 @@ class Paths:
     run_directory: str = "/run"
     runtime: str = "tanuki-ipsec"
     service: str = "tanuki-iked.service"
+    gateway_service: str = "tanuki-ipsec-gateway.service"
+    nftables_directory: str = "/etc/systemd/system/nftables.service.d"  # drop-ins; "" where there is no systemd
 
     @property
     def configuration(self) -> str:
@@ -43,6 +45,20 @@ class Paths:
         return self.unit_directory + "/" + self.service
 
     @property
+    def gateway_script(self) -> str:
+        """Loads and unloads the packet filter's rules for the tunnels' traffic."""
+        return self.library_directory + "/gateway"
+
+    @property
+    def gateway_unit(self) -> str:
+        return self.unit_directory + "/" + self.gateway_service
+
+    @property
+    def nftables_drop_in(self) -> str:
+        """Has nftables' own service load the rules again that it flushes when it starts."""
+        return self.nftables_directory + "/tanuki-ipsec.conf"
+
+    @property
     def sysctl(self) -> str:
         return self.sysctl_directory + "/90-tanuki-ipsec.conf"
 
@@ -54,13 +70,14 @@ class Paths:
     def runtime_directory(self) -> str:
         return "{}/{}".format(self.run_directory, self.runtime)
 
-    def psk(self, name: str) -> str:
-        """The key file of the remote of this index."""
-        return "{}/{}.psk".format(self.psk_directory, name)
+    def psk(self, name: str, beside: str = "") -> str:
+        """The key file of the remote of this index, or the one ``beside`` it that a rotation needs."""
+        return "{}/{}.psk{}".format(self.psk_directory, name, beside)
 
     def directories(self) -> dict[str, str]:
         """The directories to make, with their permissions in octal."""
-        return {self.config_directory: "0700", self.psk_directory: "0700", self.library_directory: "0755"}
+        private, public = [self.config_directory, self.psk_directory], [self.library_directory, self.nftables_directory]
+        return {**dict.fromkeys(private, "0700"), **dict.fromkeys(filter(None, public), "0755")}
 
 
 LINUX_PATHS = Paths()
@@ -69,6 +86,7 @@ FREEBSD_PATHS = Paths(
     library_directory="/usr/local/libexec/tanuki-ipsec",
     state_directory="/var/db/tanuki-ipsec",
     unit_directory="/usr/local/etc/rc.d",
+    nftables_directory="",
     run_directory="/var/run",
     service="tanuki_iked",
 )

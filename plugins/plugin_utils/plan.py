@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..module_utils.ike.policy.sa import Network
+from ..module_utils.ike.policy.sa import Address, Network
+from ..module_utils.ike.policy.spd import UNKNOWN as UNKNOWN_ENDS
 from .inventory import InventoryError, Problem, Site, read_sites
 from .profiles import Profile
 from .topology import DEFAULT_TOPOLOGY, Pair, read_pairs, read_profiles
@@ -35,10 +36,36 @@ class TunnelEnd:
         return _network_pairs(self.local, self.peer)
 
     @property
+    def path_mtu(self) -> int:
+        """The largest packet in bytes that crosses between the two gateways: the narrower line decides."""
+        return min(self.local.path_mtu, self.peer.path_mtu)
+
+    @property
+    def encapsulated(self) -> bool:
+        """Whether ESP travels in UDP, because NAT lies between the gateways or one of them forces it."""
+        return any(site.translated or site.tuning.force_encapsulation for site in (self.local, self.peer))
+
+    @property
+    def family(self) -> int:
+        """The IP version of the outer packets."""
+        return (self.local.address or self.peer.address).version
+
+    @property
+    def local_address(self) -> Address:
+        """The address that this end has; the unspecified one where nobody knows it."""
+        return self.local.own_address or UNKNOWN_ENDS[self.family]
+
+    @property
+    def peer_address(self) -> Address:
+        """The address at which the peer is seen; the unspecified one where nobody knows it."""
+        return self.peer.address or UNKNOWN_ENDS[self.family]
+
+    @property
     def initiates(self) -> bool:
         """Whether this end is the one that brings the tunnel up, where somebody has to. The other one waits.
 
-        That's whom we can ask to; the one behind NAT, whom nobody else can reach; else the first by name.
+        That's the one whose address isn't known, whom nobody else can reach; whom we can ask to; the one behind NAT,
+        who may be out of reach; else the first by name.
         """
         return _eagerness(self.local) < _eagerness(self.peer)
 
@@ -78,11 +105,15 @@ def make_plan(variables: Mapping[str, Mapping[str, Any]]) -> Plan:
         if sites[first].managed or sites[second].managed  # what others have between them isn't ours
     ]
     profiles = read_profiles(_one(variables, "ipsec_tunnel_profiles", {}), pairs)
-    problems = tuple(_mismatches(sites, pairs, profiles))
+    problems = (*_mismatches(sites, pairs, profiles), *_strangers(sites, pairs))
     if problems:
         raise InventoryError(problems)
     tunnels = tuple(
-        Tunnel(sites[first], sites[second], profiles.get((first, second), sites[first].profile))
+        Tunnel(
+            sites[first].facing(second),
+            sites[second].facing(first),
+            profiles.get((first, second), sites[first].profile),
+        )
         for first, second in pairs
     )
     return Plan(sites, tunnels, _ends(sites, tunnels))
@@ -114,26 +145,49 @@ def _one(variables: Mapping[str, Mapping[str, Any]], variable: str, default: Any
     return statements[0] if statements else default
 
 
-def _eagerness(site: Site) -> tuple[bool, bool, str]:
-    return not site.managed, site.own_address == site.address, site.name
+def _eagerness(site: Site) -> tuple[bool, bool, bool, str]:
+    return not site.unknown, not site.managed, not site.translated, site.name
 
 
 def _mismatches(
     sites: Mapping[str, Site], pairs: Iterable[Pair], profiles: Mapping[Pair, Profile]
 ) -> Iterator[Problem]:
     """Two sites that are to be joined and can't be."""
-    for first, second in ((sites[one], sites[other]) for one, other in pairs):
+    for first, second in ((sites[one].facing(other), sites[other].facing(one)) for one, other in pairs):
         if first.profile is not second.profile and (first.name, second.name) not in profiles:
             text = "{} here, {} at {}: both ends of a tunnel need the same"
             yield Problem(
                 second.name, "ipsec_profile", text.format(second.profile.name, first.profile.name, first.name)
             )
-        if first.address.version != second.address.version:
-            text = "{} here, {} at {}: one tunnel can't join IPv4 and IPv6"
-            yield Problem(second.name, "ipsec_address", text.format(second.address, first.address, first.name))
+        yield from _out_of_reach(first, second, profiles.get((first.name, second.name), first.profile))
         if not _network_pairs(first, second):
             text = "no network of the same family (IPv4, IPv6) as any of {}'s"
             yield Problem(second.name, "ipsec_networks", text.format(first.name))
+
+
+def _strangers(sites: Mapping[str, Site], pairs: Iterable[Pair]) -> Iterator[Problem]:
+    """Addresses for peers that a site isn't joined to."""
+    named = [(site, peer) for site in sites.values() for peer, _address in site.tunnel_addresses]
+    joined = frozenset(pairs) if named else frozenset()
+    for site, peer in named:
+        if (min(site.name, peer), max(site.name, peer)) not in joined:
+            yield Problem(site.name, "ipsec_tunnel_addresses", "{!r} is no site that it is joined to".format(peer))
+
+
+def _out_of_reach(first: Site, second: Site, profile: Profile) -> Iterator[Problem]:
+    """Two sites of which neither can find the other."""
+    if first.address is None and second.address is None:
+        text = "{} here, {} at {}: of two sites one has to have an address that stays"
+        yield Problem(second.name, "ipsec_address", text.format(second.shown_address, first.shown_address, first.name))
+        return
+    for one, other in ((first, second), (second, first)):
+        if one.address is None and profile.cryptography.version == 1:
+            text = "{} here, and {} is IKEv1, whose main mode finds the key by the address: {} needs IKEv2"
+            yield Problem(one.name, "ipsec_address", text.format(one.shown_address, profile.name, other.name))
+    addresses = [site.address or site.own_address for site in (first, second)]
+    if None not in addresses and addresses[0].version != addresses[1].version:
+        text = "{} here, {} at {}: one tunnel can't join IPv4 and IPv6"
+        yield Problem(second.name, "ipsec_address", text.format(addresses[1], addresses[0], first.name))
 
 
 def _network_pairs(one: Site, other: Site) -> list[tuple[Network, Network]]:

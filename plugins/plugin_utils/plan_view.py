@@ -21,7 +21,7 @@ def plan_data(plan: Plan, findings: Sequence[Finding]) -> dict[str, Any]:
         "sites": [
             {
                 "name": site.name,
-                "address": str(site.address),
+                "address": site.shown_address,
                 "managed": site.managed,
                 "networks": [str(network) for network in site.networks],
                 "tunnels": len(plan.ends[site.name]),

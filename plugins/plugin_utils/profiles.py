@@ -41,13 +41,15 @@ PROFILES = {
     for profile in (
         Profile(
             "modern",
-            "IKEv2, AES-GCM or ChaCha20-Poly1305, SHA-2, Curve25519, a fresh key exchange for every child",
+            "IKEv2, AES-GCM or ChaCha20-Poly1305, SHA-2, Curve25519 (with ML-KEM-768 where both ends have it), a fresh "
+            "key exchange for every child",
             Cryptography(
                 version=2,
                 ike_encryption=("aes256_gcm", "chacha20_poly1305", "aes128_gcm"),
                 ike_hash=(),
                 ike_prf=("hmac_sha2_512", "hmac_sha2_256"),
                 groups=("curve25519", "ecp256"),
+                additional=(("mlkem768", "none"),),
                 esp_encryption=("aes256_gcm", "chacha20_poly1305", "aes128_gcm"),
                 child_lifetime=3600,
                 pfs=True,

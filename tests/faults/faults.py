@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tests.faults.network import OSAKA, TOKYO, internet, write
-from tests.faults.pair import KEY, WorkingPair
+from tests.faults.network import NARA, OSAKA, TOKYO, internet, narrow, widen, write
+from tests.faults.pair import KEY, Gateway, WorkingPair
 
 Step = Callable[[WorkingPair], object]
 
@@ -20,21 +20,39 @@ def nothing(_pair: WorkingPair) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """``renegotiate``: the daemons start anew with the fault, since a tunnel that is up wouldn't notice it.
+    """``also`` are causes that have to be named too, after the first, where a fault has two parts.
+
+    ``renegotiate``: the daemons start anew with the fault, since a tunnel that is up wouldn't notice it.
 
     ``disturbs``: it leaves the daemons or kernels with less than they had, so that they start anew after it.
+
+    ``natted``: it's for the pair of which one end is behind NAT.
     """
 
     name: str
     cause: str
     inject: Step
     mend: Step = nothing
+    also: tuple[str, ...] = ()
     renegotiate: bool = False
     disturbs: bool = False
+    natted: bool = False
 
 
 def _edit(gateway: str, old: str, new: str) -> Step:
-    return lambda pair: getattr(pair, gateway).edit(old, new)
+    return lambda pair: _named(pair, gateway).edit(old, new)
+
+
+def _named(pair: WorkingPair, name: str) -> Gateway:
+    return next(gateway for gateway in pair.gateways if gateway.site.name == name)
+
+
+def _clock_off(pair: WorkingPair) -> None:
+    pair.second.clock_ahead = 3600
+
+
+def _clock_right(pair: WorkingPair) -> None:
+    pair.second.clock_ahead = 0
 
 
 def _on(site, *commands: str) -> Step:
@@ -64,31 +82,21 @@ def _both(*steps: Step) -> Step:
     return lambda pair: [step(pair) for step in steps]
 
 
-def _small_mtu(_pair: WorkingPair) -> None:
-    """A hop of 1400 bytes behind the next one, and nobody who says so."""
-    for site in (TOKYO, OSAKA):
-        internet("ip link set {} mtu 1400".format(site.name))
-    internet("iptables-legacy -I OUTPUT -p icmp --icmp-type fragmentation-needed -j DROP")
-
-
-def _usual_mtu(_pair: WorkingPair) -> None:
-    for site in (TOKYO, OSAKA):
-        internet("ip link set {} mtu 1500".format(site.name))
-    internet("iptables-legacy -D OUTPUT -p icmp --icmp-type fragmentation-needed -j DROP")
-
-
 _SHADOW = "ip xfrm policy {} src 192.168.0.0/16 dst 192.168.0.0/16 dir out"
 _MASQUERADE = "iptables-legacy -t nat -{} POSTROUTING -o wan -j MASQUERADE"
 
+_THEFT = "ip route {} unreachable 192.168.20.0/24"
 _GIF = "ip link add gif0 type ipip local 210.11.11.11 remote 210.22.22.22"
 _BACK = "ip route {} 210.11.11.11 via 210.33.33.1 dev backup"
 
 _esp_dropped, _esp_passes = _dropped("-p esp")
+_ike_dropped, _ike_passes = _dropped("-p udp")
+_natt_dropped, _natt_passes = _dropped("-p udp --dport 4500")
 
 NEGOTIATION = (
-    Fault("wrong PSK", "psk_differs", lambda pair: pair.osaka.write_key("another key altogether")),
-    Fault("newline in the PSK", "psk_differs", lambda pair: pair.osaka.write_key(KEY + "\n")),
-    Fault("PSK file of mode 0644", "key_file", lambda pair: pair.osaka.write_key(KEY, 0o644)),
+    Fault("wrong PSK", "psk_differs", lambda pair: pair.second.write_key("another key altogether")),
+    Fault("newline in the PSK", "psk_differs", lambda pair: pair.second.write_key(KEY + "\n")),
+    Fault("PSK file of mode 0644", "key_file", lambda pair: pair.second.write_key(KEY, 0o644)),
     Fault("wrong my_id", "ids_differ", _edit("osaka", "my_id ipaddr", "my_id fqdn")),
     Fault("wrong peers_id", "ids_differ", _edit("osaka", 'peers_id ipaddr "210.11.11.11"', 'peers_id fqdn "tokyo"')),
     Fault("phase 1 proposal", "ike_proposal", _edit("osaka", "modp3072", "modp2048")),
@@ -107,32 +115,56 @@ NEGOTIATION = (
         _both(_edit("osaka", "192.168.10.0", "192.168.12.0"), _edit("osaka", "192.168.11.0", "192.168.13.0")),
     ),
     Fault("one of two networks missing", "selectors_differ", _edit("osaka", "192.168.11.0", "192.168.13.0")),
-    Fault("UDP 500 dropped on the way", "ike_unreachable", *_dropped("-p udp")),
+    Fault("UDP 500 dropped on the way", "ike_unreachable", _ike_dropped, _ike_passes),
     Fault("UDP 500 dropped one way", "ike_unreachable", *_dropped("-p udp -s 210.22.22.22")),
     Fault("own filter drops IKE", "ike_filter", *_own_filter(OSAKA, "INPUT -p udp --dport 500 -j DROP")),
     Fault(
         "wrong PSK and forwarding off",
         "psk_differs",
-        _both(lambda pair: pair.osaka.write_key("another"), _set(OSAKA, "net/ipv4/ip_forward", "0")),
+        _both(lambda pair: pair.second.write_key("another"), _set(OSAKA, "net/ipv4/ip_forward", "0")),
         _set(OSAKA, "net/ipv4/ip_forward", "1"),
+        also=("forwarding",),
     ),
+    Fault(
+        "wrong PSK and clock off",
+        "psk_differs",
+        _both(lambda pair: pair.second.write_key("another"), _clock_off),
+        _clock_right,
+        also=("clock",),
+    ),
+    Fault("UDP 4500 dropped behind NAT, from the start", "udp4500_lost", _natt_dropped, _natt_passes, natted=True),
 )
 
 TRAFFIC = (
-    Fault("daemon dead", "daemon_dead", lambda pair: pair.osaka.kill(), disturbs=True),
+    Fault("daemon dead", "daemon_dead", lambda pair: pair.second.kill(), disturbs=True),
+    Fault(
+        "daemon dead and a route steals the network",
+        "route",
+        _both(lambda pair: pair.second.kill(), _on(TOKYO, _THEFT.format("add"))),
+        _on(TOKYO, _THEFT.format("del")),
+        also=("daemon_dead",),
+        disturbs=True,
+    ),
     Fault("ESP dropped on the way", "esp_lost", _esp_dropped, _esp_passes),
     Fault("own filter drops ESP", "esp_filter", *_own_filter(OSAKA, "INPUT -p esp -j DROP")),
     Fault(
-        "masquerade ahead of the policy",
+        "masquerade ahead of the exemption",
         "masquerade",
-        _on(TOKYO, _MASQUERADE.format("A")),
+        _on(TOKYO, _MASQUERADE.format("I")),
         _on(TOKYO, _MASQUERADE.format("D")),
+    ),
+    Fault(
+        "masquerade here and forwarding off there",
+        "masquerade",
+        _both(_on(TOKYO, _MASQUERADE.format("I")), _set(OSAKA, "net/ipv4/ip_forward", "0")),
+        _both(_on(TOKYO, _MASQUERADE.format("D")), _set(OSAKA, "net/ipv4/ip_forward", "1")),
+        also=("forwarding",),
     ),
     Fault(
         "a route steals the network",
         "route",
-        _on(TOKYO, "ip route add unreachable 192.168.20.0/24"),
-        _on(TOKYO, "ip route del unreachable 192.168.20.0/24"),
+        _on(TOKYO, _THEFT.format("add")),
+        _on(TOKYO, _THEFT.format("del")),
     ),
     Fault(
         "IPsec switched off for the device",
@@ -160,14 +192,34 @@ TRAFFIC = (
         _set(OSAKA, "net/ipv4/ip_forward", "1"),
     ),
     Fault("forward chain drops", "forward_filter", *_own_filter(OSAKA, "FORWARD -d 192.168.20.0/24 -j DROP")),
-    Fault("peer rebooted", "one_sided", _on(OSAKA, "ip xfrm state flush"), disturbs=True),
-    Fault("MTU 1400 on the way, ICMP dropped", "mtu", _small_mtu, _usual_mtu),
+    Fault("peer rebooted", "one_sided", lambda pair: pair.second.reboot(), disturbs=True),
+    Fault("peer's SAs flushed", "one_sided", _on(OSAKA, "ip xfrm state flush"), disturbs=True),
+    Fault(
+        "peer rebooted and UDP 500 dropped on the way",
+        "ike_unreachable",
+        _both(_ike_dropped, lambda pair: pair.second.reboot()),
+        _ike_passes,
+        also=("one_sided",),
+        disturbs=True,
+    ),
+    Fault("clock off", "clock", _clock_off, _clock_right),
+    Fault("UDP 4500 dropped behind NAT", "udp4500_lost", _natt_dropped, _natt_passes, natted=True),
+    Fault(
+        "UDP 4500 dropped behind NAT and forwarding off",
+        "udp4500_lost",
+        _both(_natt_dropped, _set(NARA, "net/ipv4/ip_forward", "0")),
+        _both(_natt_passes, _set(NARA, "net/ipv4/ip_forward", "1")),
+        also=("forwarding",),
+        natted=True,
+    ),
+    Fault("MTU 1400 on the way, ICMP dropped", "mtu", lambda _pair: narrow(1400), lambda _pair: widen()),
     Fault("leftover ipip", "leftover_tunnel", _on(TOKYO, _GIF), _on(TOKYO, "ip link delete gif0")),
     Fault(
         "ESP dropped and a leftover ipip",
         "esp_lost",
         _both(_esp_dropped, _on(TOKYO, _GIF)),
         _both(_esp_passes, _on(TOKYO, "ip link delete gif0")),
+        also=("leftover_tunnel",),
     ),
 )
 

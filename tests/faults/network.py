@@ -7,6 +7,9 @@
               tokyo (210.11.11.11) ═══ internet ═══ (210.22.22.22) osaka ─ 192.168.20.2
 192.168.11.2 ─┘
 
+192.168.30.2 ─ kyoto (10.44.44.2) ─ home (210.44.44.44) ═══ internet ═══ (210.55.55.55) nara ─ 192.168.40.2
+
+Kyoto is behind home, a router with NAT.
 What crosses the LANs is forwarded by the gateways; the internet drops private addresses, as the real one does.
 """
 
@@ -33,8 +36,8 @@ def run(command: str, check: bool = True) -> subprocess.CompletedProcess:
 
 @contextlib.contextmanager
 def inside(namespace: str):
-    """What is opened or run meanwhile belongs to this namespace."""
-    with open("/proc/self/ns/net") as outside, open("/run/netns/" + namespace) as target:  # noqa: PTH123
+    """What this thread opens or runs meanwhile belongs to this namespace (/proc/net doesn't, but in the first)."""
+    with open("/proc/thread-self/ns/net") as outside, open("/run/netns/" + namespace) as target:  # noqa: PTH123
         _enter(target)
         try:
             yield
@@ -49,12 +52,16 @@ def _enter(namespace) -> None:
 
 @dataclass(frozen=True)
 class Site:
-    """A gateway, its LAN's hosts in a namespace beside it, and its place in the internet."""
+    """A gateway, its LAN's hosts in a namespace beside it, and its place in the internet.
+
+    ``own_address`` is what it has itself, where that isn't what its peers see: the router is one with NAT then.
+    """
 
     name: str
     address: str
     router: str
     networks: tuple[str, ...]
+    own_address: str = ""
 
     def run(self, command: str, check: bool = True) -> subprocess.CompletedProcess:
         """A command on the gateway."""
@@ -68,22 +75,53 @@ class Site:
 
 TOKYO = Site("tokyo", "210.11.11.11", "210.11.11.1", ("192.168.10.0/24", "192.168.11.0/24"))
 OSAKA = Site("osaka", "210.22.22.22", "210.22.22.1", ("192.168.20.0/24",))
+KYOTO = Site("kyoto", "210.44.44.44", "10.44.44.1", ("192.168.30.0/24",), "10.44.44.2")
+NARA = Site("nara", "210.55.55.55", "210.55.55.1", ("192.168.40.0/24",))
 SITES = (TOKYO, OSAKA)
+NATTED_SITES = (KYOTO, NARA)
+HOME = "home"
 
 
 def internet(command: str, check: bool = True) -> subprocess.CompletedProcess:
     return run("ip netns exec {} {}".format(INTERNET, command), check)
 
 
+def narrow(mtu: int) -> None:
+    """A hop of so many bytes behind the next one, and nobody who says so."""
+    for site in SITES:
+        internet("ip link set {} mtu {}".format(site.name, mtu))
+    internet("iptables-legacy -I OUTPUT -p icmp --icmp-type fragmentation-needed -j DROP")
+
+
+def widen() -> None:
+    for site in SITES:
+        internet("ip link set {} mtu 1500".format(site.name))
+    internet("iptables-legacy -D OUTPUT -p icmp --icmp-type fragmentation-needed -j DROP")
+
+
 def build() -> None:
     """Make the namespaces; the machine that they live in takes them with it."""
     run("ip netns add " + INTERNET)
     for site in SITES:
-        _add(site)
+        _add(site, INTERNET)
     _add_backup(OSAKA)
     write("/proc/sys/net/ipv4/ip_forward", "1", INTERNET)
     for network in ("192.168.0.0/16", "10.0.0.0/8"):
         internet("ip route add blackhole {} metric 1".format(network))
+
+
+def build_natted() -> None:
+    """The pair of which one end is behind NAT, in the internet that :func:`build` has made."""
+    run("ip netns add " + HOME)
+    _add(KYOTO, HOME)
+    _add(NARA, INTERNET)
+    run("ip link add {0} netns {1} type veth peer name wan netns {0}".format(HOME, INTERNET))
+    for namespace, device, address in ((INTERNET, HOME, "210.44.44.1/24"), (HOME, "wan", KYOTO.address + "/24")):
+        run("ip -n {} link set {} up".format(namespace, device))
+        run("ip -n {} address add {} dev {}".format(namespace, address, device))
+    run("ip -n {} route add default via 210.44.44.1".format(HOME))
+    run("ip netns exec {} iptables-legacy -t nat -A POSTROUTING -o wan -j MASQUERADE".format(HOME))
+    write("/proc/sys/net/ipv4/ip_forward", "1", HOME)
 
 
 def _add_backup(site: Site) -> None:
@@ -94,21 +132,21 @@ def _add_backup(site: Site) -> None:
         run("ip -n {} address add {} dev backup".format(namespace, address))
 
 
-def _add(site: Site) -> None:
+def _add(site: Site, upstream: str) -> None:
     lan = site.name + "-lan"
     run("ip netns add " + site.name)
     run("ip netns add " + lan)
-    run("ip link add wan netns {} type veth peer name {} netns {}".format(site.name, site.name, INTERNET))
+    run("ip link add wan netns {} type veth peer name {} netns {}".format(site.name, site.name, upstream))
     run("ip link add lan netns {} type veth peer name lan netns {}".format(site.name, lan))
     for namespace, commands in (
-        (INTERNET, ["link set {} up".format(site.name), "address add {}/24 dev {}".format(site.router, site.name)]),
+        (upstream, ["link set {} up".format(site.name), "address add {}/24 dev {}".format(site.router, site.name)]),
         (
             site.name,
             [
                 "link set lo up",
                 "link set wan up",
                 "link set lan up",
-                "address add {}/24 dev wan".format(site.address),
+                "address add {}/24 dev wan".format(site.own_address or site.address),
                 "route add default via {}".format(site.router),
                 *("address add {} dev lan".format(_host(network, 1)) for network in site.networks),
             ],

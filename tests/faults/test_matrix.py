@@ -27,11 +27,13 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture()
-def mended(pair, fault):
-    """The pair as it was, whatever a fault did to it."""
+def mended(request, fault):
+    """The pair that the fault is for, as it was, whatever a fault did to it."""
+    pair = request.getfixturevalue("natted" if fault.natted else "pair")
     yield pair
-    for gateway in pair.gateways:
-        gateway.write_files()
+    if fault.renegotiate:
+        for gateway in pair.gateways:
+            gateway.write_files()
     if fault.renegotiate or fault.disturbs:
         pair.renegotiate()
     pair.up()
@@ -40,10 +42,19 @@ def mended(pair, fault):
 def test_the_healthy_pair_gives_no_alarm(pair):
     from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import report
 
-    assert pair.tokyo.site.lan_pings("192.168.20.2")
+    assert pair.first.site.lan_pings("192.168.20.2")
     started = time.monotonic()
     diagnosis = pair.diagnosis()
     assert _record("none", "healthy", diagnosis, started) == "healthy", report([diagnosis])
+
+
+def test_the_healthy_pair_behind_nat_gives_no_alarm(natted):
+    from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import report
+
+    assert natted.second.site.lan_pings("192.168.30.2")
+    started = time.monotonic()
+    diagnosis = natted.diagnosis()
+    assert _record("none: behind NAT", "healthy", diagnosis, started) == "healthy", report([diagnosis])
 
 
 def test_a_rekey_under_load_gives_no_alarm(pair):
@@ -52,7 +63,7 @@ def test_a_rekey_under_load_gives_no_alarm(pair):
     flood = ["ip", "netns", "exec", "tokyo-lan", "ping", "-q", "-i", "0.02", "-c", "2000", "192.168.20.2"]
     load = subprocess.Popen(flood, stdout=subprocess.DEVNULL)
     try:
-        assert pair.tokyo.ask("rekey", name=pair.tokyo.tunnel["name"], wait=20)["ok"]
+        assert pair.first.ask("rekey", name=pair.first.tunnel["name"], wait=20)["ok"]
         started = time.monotonic()
         diagnosis = pair.diagnosis()
     finally:
@@ -75,3 +86,4 @@ def test_a_fault_is_named(mended, fault):
         fault.mend(mended)
     print(report([diagnosis]))
     assert named == fault.cause, report([diagnosis])
+    assert set(fault.also) <= {finding.cause.name for finding in diagnosis.findings}, report([diagnosis])

@@ -23,6 +23,9 @@ def test_daemon_runs_and_starts_at_boot(gateway):
         (CONFIGURATION, 0o600),
         ("/etc/racoon2/psk", 0o700),
         ("/etc/systemd/system/tanuki-iked.service", 0o644),
+        ("/etc/systemd/system/tanuki-ipsec-gateway.service", 0o644),
+        ("/etc/systemd/system/nftables.service.d/tanuki-ipsec.conf", 0o644),
+        ("/usr/local/lib/tanuki-ipsec/gateway", 0o755),
     ],
 )
 def test_files_belong_to_root(gateway, path, mode):

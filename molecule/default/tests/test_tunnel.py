@@ -6,7 +6,9 @@ import re
 import subprocess
 import time
 
+from lab.deployment import DEFAULT_PROFILE, Deployment
 from lab.internet.capture import count_kinds, read_capture
+from lab.proof import ALGORITHMS
 from lab.setkey import read_associations, read_directions
 from lab.wire import canaries, esp_spis, ping_command
 
@@ -31,7 +33,7 @@ def test_both_kernels_hold_the_same_associations(lab, site, peer, gateway):
     here = read_associations(gateway.check_output(f"{SETKEY} -D"))
     there = read_associations(lab.run(peer.name, f"{SETKEY} -D").stdout)
     assert {(sa.mode, sa.state, sa.encryption, sa.integrity) for sa in here} == {
-        ("tunnel", "mature", "3des-cbc", "hmac-sha1")
+        ("tunnel", "mature", *ALGORITHMS[DEFAULT_PROFILE])
     }
     assert {(sa.source, sa.destination) for sa in here} == {
         (site.outside.ip, peer.outside.ip),
@@ -64,6 +66,11 @@ def test_killed_daemon_leaks_nothing_and_comes_back(lab, site, peer, gateway):
         traffic.terminate()
         traffic.wait()
     assert_nothing_in_clear(list(read_capture(lab.internet.capture_path, start)))
+
+
+def test_nothing_leaks_while_both_daemons_are_restarted_by_systemd(lab):
+    """As an operator asks for it: verify.yml ends with an error if the canary sings, or a tunnel doesn't come back."""
+    Deployment(lab).play("tanuki.ipsec.verify", ipsec_verify_leaks=True, ipsec_verify_leaks_restart=True)
 
 
 def start_traffic(lab, site, peer):

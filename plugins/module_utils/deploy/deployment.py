@@ -14,9 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..commands import Run
+from . import static_routes
 from .files import (
     APPLICATION,
     CONFIGURATION,
+    GATEWAY,
+    PSK,
     ROLES,
     FoundFile,
     Swap,
@@ -29,8 +33,8 @@ from .files import (
 )
 from .manifest import DeployError, Manifest, load_manifest, save_manifest
 from .secret import ensure_secret
-from .service import Run
 from .system import System
+from .undo import Change, Undo
 
 _WARNING = ": warning: "  # what `check` writes after the place
 _ORDER = {role: place for place, role in enumerate(ROLES)}
@@ -50,6 +54,8 @@ class Target:
     python: str
     settings: Mapping[str, str]
     secrets: Sequence[Path] = ()
+    undo: Undo | None = None  # what undoes the deployment, unless it's confirmed in time
+    confirm_seconds: int = 0
 
     @property
     def manifest(self) -> Path:
@@ -61,11 +67,12 @@ class Outcome:
     """What was done, or would be.
 
     ``files`` maps paths to ``created``, ``updated``, ``permissions``, ``directory`` or ``removed``. ``tunnels`` has the
-    tunnels of each kind of change, where the daemon was told to reload.
+    tunnels of each kind of change, where the daemon was told to reload; ``routes`` were taken away.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    routes: list[str] = field(default_factory=list)
     service: tuple[str, ...] = ()
     tunnels: dict[str, list[str]] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
@@ -73,7 +80,7 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
-        return bool(self.files or self.settings or self.service)
+        return bool(self.files or self.settings or self.routes or self.service)
 
 
 class Deployment:
@@ -85,6 +92,7 @@ class Deployment:
         self.manifest = load_manifest(target.manifest)
         self.found = [find(file, key, self.manifest) for file in sorted(wanted, key=lambda file: _ORDER[file.role])]
         self.wrong_settings = target.system.wrong_settings(target.settings)
+        self.routes = target.system.unwanted_routes()
         self.state = target.system.state()
         self.stale = self._stale({str(file.path) for file in wanted})
 
@@ -95,6 +103,10 @@ class Deployment:
     def lacks_program(self) -> bool:
         """Whether something has to be installed first. A running daemon proves that it's there."""
         return not self.state.active and self.target.system.lacks_program()
+
+    def lacks_packages(self) -> list[str]:
+        """The same for what the daemon itself can do without."""
+        return self.target.system.lacks_packages()
 
     def apply(self, dry: bool, validate: bool = True) -> Outcome:
         """Do it, or with ``dry`` only find out what would be done. The configuration is validated in both cases."""
@@ -108,6 +120,8 @@ class Deployment:
                 swap.stage(found.wanted.path, _content(found), found.wanted.mode)
             if validate and self.target.system.validates and {CONFIGURATION, APPLICATION} & _roles(changed):
                 self._validate(swap)
+            if validate and GATEWAY in _roles(changed):
+                self._validate_gateway(swap, outcome)
             if not dry:
                 self._replace(changed, swap)
         if not dry:
@@ -140,7 +154,17 @@ class Deployment:
         outcome.settings = {name: self.target.settings[name] for name in self.wrong_settings}
         if self.wrong_settings:
             outcome.diff.append(_settings_difference(self.wrong_settings, outcome.settings))
-        outcome.service = self.target.system.actions(self.state, _roles(changed), self.manifest.pending)
+        if self.routes:
+            outcome.routes = [route.text for route in self.routes]
+            outcome.diff.append(dict(static_routes.difference(self.routes)))
+        outcome.service = self._actions(changed)
+
+    def foreseen(self) -> tuple[str, ...]:
+        """What the services will be told, as far as it's known before contents are."""
+        return self._actions([found for found in self.found if found.change])
+
+    def _actions(self, changed: Sequence[FoundFile]) -> tuple[str, ...]:
+        return self.target.system.actions(self.state, _roles(changed), self.manifest.pending)
 
     def _directories(self, outcome: Outcome, dry: bool) -> None:
         for path, mode in {self.target.state_directory: 0o700, **self.target.directories}.items():
@@ -167,6 +191,16 @@ class Deployment:
             text = "\n".join(errors).replace(str(candidate), str(configuration))
             raise DeployError("the new configuration is refused, the old one stays in force:\n{}".format(text))
 
+    def _validate_gateway(self, swap: Swap, outcome: Outcome) -> None:
+        """Let the packet filter read its new rules, while the old ones are in force."""
+        path = self._path_of(GATEWAY)
+        try:
+            warning = self.target.system.check_gateway(swap.candidate(path))
+        except DeployError as error:
+            text = "the packet filter refuses {}, nothing was changed:\n{}"
+            raise DeployError(text.format(path, error)) from error
+        outcome.warnings += [warning] if warning else []
+
     def _path_of(self, role: str) -> Path:
         return next(found.wanted.path for found in self.found if found.wanted.role == role)
 
@@ -175,6 +209,7 @@ class Deployment:
         digests = {str(found.wanted.path): (self.manifest.digest(_content(found)),) for found in self.found}
         if not changed and digests == self.manifest.files:
             return
+        self._arm(changed)
         self.manifest = self._manifest_during(digests, self.target.system.effect_of(_roles(changed)))
         save_manifest(self.target.manifest, self.manifest)
         for found in changed:
@@ -187,6 +222,15 @@ class Deployment:
         self.manifest = replace(self.manifest, files=digests)
         save_manifest(self.target.manifest, self.manifest)
 
+    def _arm(self, changed: Sequence[FoundFile]) -> None:
+        """From here on the host goes back by itself, should what follows cut it off."""
+        if self.target.undo is None:
+            return
+        files = {found.wanted.path: found.wanted.role for found in changed}
+        files.update({path: PSK for path, ours in self.stale if ours})
+        change = Change(files, self.target.manifest, self._path_of(CONFIGURATION))
+        self.target.undo.arm(change, self.target.confirm_seconds)
+
     def _manifest_during(self, digests: Mapping[str, tuple[str, ...]], effect: str) -> Manifest:
         """What holds while files are swapped: each may be the old one or the new one, and the service lags behind."""
         before = self.manifest.files
@@ -196,6 +240,7 @@ class Deployment:
 
     def _take_effect(self, outcome: Outcome) -> None:
         self.target.system.apply_settings(outcome.settings)
+        static_routes.remove(self.target.run, self.routes)
         for action in outcome.service:
             outcome.tunnels.update(self.target.system.act(action))
         if self.manifest.pending:

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..commands import Run
 from ..ike.cli.ctl import ask
 from .files import APPLICATION, CONFIGURATION, PSK, UNIT
 from .manifest import DeployError
 from .obstacles import Demands, obstacles, racoon2_obstacles
-from .service import HANDOVER, RELOAD, RESTART, START, Run, ServiceState, hand_over, reload_daemon
+from .service import HANDOVER, RELOAD, RESTART, START, ServiceState, hand_over, reload_daemon
+from .static_routes import StaticRoute, static_routes
 from .system import System
 
 _START_SECONDS = 60.0
@@ -27,18 +29,28 @@ _TRUE = ("YES", "TRUE", "ON", "1")  # as rc.subr's checkyesno takes them
 class Freebsd(System):
     """What both implementations share.
 
-    ``services`` are in the order of their start; while one of ``rivals`` runs, they can't have the ports.
+    ``services`` are in the order of their start; while one of ``rivals`` runs, they can't have the ports. Static routes
+    to far networks stand in the way, unless ``remove_routes`` is the operator's word to take them away.
     """
 
     run: Run
     demands: Demands
+    remove_routes: bool = False
     services: Sequence[str] = ()
     rivals: Sequence[str] = ()
 
     def obstacles(self) -> list[str]:
         running = [service for service in self.rivals if self._runs(service)]
         text = "the service {0} runs, of the other implementation: `service {0} stop`, and `sysrc {0}_enable=NO`"
-        return [text.format(service) for service in running] + obstacles(self.run, self.demands)
+        routes = [] if self.remove_routes else static_routes(self.run, self.demands.far_networks)
+        return [
+            *(text.format(service) for service in running),
+            *obstacles(self.run, self.demands),
+            *("{}: the policies lead there, no route is needed; {}".format(one.text, one.advice) for one in routes),
+        ]
+
+    def unwanted_routes(self) -> list[StaticRoute]:
+        return static_routes(self.run, self.demands.far_networks) if self.remove_routes else []
 
     # Settings: a name with a dot is the kernel's (sysctl), one without is a variable of rc.conf
 
@@ -145,8 +157,7 @@ class Racoon2(Freebsd):
     validates = False
 
     def obstacles(self) -> list[str]:
-        found = super().obstacles()
-        return found if self.lacks_program() else found + racoon2_obstacles(self.run, self.programs[-1], self.demands)
+        return super().obstacles() + racoon2_obstacles(self.run, self.programs[-1], self.demands)
 
     def lacks_program(self) -> bool:
         return not all(os.access(program, os.X_OK) for program in self.programs)

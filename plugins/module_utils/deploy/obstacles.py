@@ -5,25 +5,23 @@
 
 from __future__ import annotations
 
-import ipaddress
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..commands import Run
+from ..freebsd.listings import Interface, read_interfaces
 from ..ike.kernel.base import KernelError
 from ..ike.kernel.pfkey import PfkeyKernel
 from ..ike.policy.sa import Address, Network
-from .service import Run
 
 IPSEC_CONF = Path("/etc/ipsec.conf")
 OLDEST_RACOON2 = 20061228  # the first release with IKEv1
 
 # Commands of setkey that make policies or SAs, or take ours away
 _SETKEY = re.compile(r"\s*(add|spdadd|spdupdate|flush|spdflush|delete|deleteall|spddelete)\b")
-_GIF_ENDS = re.compile(r"\s+tunnel inet6? (\S+) --> (\S+)")
-_INTERFACE = re.compile(r"(\S+): flags=")
-_OWN_ADDRESS = re.compile(r"\s+inet6? ([0-9a-fA-F.:]+)")
 _RELEASE = re.compile(r"\b(20\d{6})\w*")
 
 
@@ -42,19 +40,17 @@ class Demands:
 
 def obstacles(run: Run, demands: Demands, ipsec_conf: Path = IPSEC_CONF) -> list[str]:
     """Whatever the implementation is: no IPsec, missing algorithms, and what the how-tos warn of."""
-    _code, interfaces, _error = run(["ifconfig", "-a"])
-    _code, routes, _error = run(["netstat", "-rn"])
+    interfaces = read_interfaces(run(["ifconfig", "-a"])[1])
     return [
         *_kernel(demands.algorithms),
         *_gif_interfaces(interfaces, demands.peers),
         *_ipsec_conf(run, ipsec_conf),
-        *_static_routes(routes, _own_addresses(interfaces), demands.far_networks),
     ]
 
 
 def racoon2_obstacles(run: Run, iked: Path, demands: Demands) -> list[str]:
-    """Upstream's daemons: too old for IKEv1, or OpenSSL 3 beneath them where they have to do 3DES."""
-    return [*_version(run, iked), *(_openssl(run) if demands.ike_3des else ())]
+    """Upstream's daemons, installed or not yet: OpenSSL 3 where they have to do 3DES; one that's too old."""
+    return [*(_openssl(run) if demands.ike_3des else ()), *(_version(run, iked) if os.access(iked, os.X_OK) else ())]
 
 
 def _kernel(algorithms: Sequence[str]) -> Iterator[str]:
@@ -74,15 +70,12 @@ def _kernel(algorithms: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _gif_interfaces(ifconfig: str, peers: Sequence[Address]) -> Iterator[str]:
-    interface = ""
-    for line in ifconfig.splitlines():
-        begins, ends = _INTERFACE.match(line), _GIF_ENDS.match(line)
-        interface = begins.group(1) if begins else interface
-        if ends and interface.startswith("gif") and _address(ends.group(2)) in peers:
+def _gif_interfaces(interfaces: Sequence[Interface], peers: Sequence[Address]) -> Iterator[str]:
+    for one in interfaces:
+        if one.tunnel_end in peers and "gif" in (*one.groups, one.name.rstrip("0123456789")):
             yield (
-                "interface {name}:{line}: a gif tunnel to a peer takes the packets that the policies are for; "
-                "`ifconfig {name} destroy`, and take it out of rc.conf".format(name=interface, line=line.rstrip())
+                "interface {name}: {tunnel}: a gif tunnel to a peer takes the packets that the policies are for; "
+                "`ifconfig {name} destroy`, and take it out of rc.conf".format(name=one.name, tunnel=one.tunnel)
             )
 
 
@@ -98,38 +91,6 @@ def _ipsec_conf(run: Run, path: Path) -> Iterator[str]:
         if _SETKEY.match(line):
             yield "{}:{}: {}: policies belong to the daemon; move this file away".format(path, number, line.strip())
             return
-
-
-def _static_routes(netstat: str, own: frozenset[Address], far: Sequence[Network]) -> Iterator[str]:
-    """None to a far network, but for one by our own LAN address: it lets the gateway itself reach that network."""
-    for line in netstat.splitlines():
-        fields = line.split()
-        if len(fields) < 3 or "G" not in fields[2] or _address(fields[1]) in own:
-            continue
-        if _network(fields[0]) in far:
-            yield (
-                "route `{}`: the policies lead to that network, no route is needed; `route delete {}`, "
-                "and take it out of rc.conf".format(" ".join(fields), fields[0])
-            )
-
-
-def _own_addresses(ifconfig: str) -> frozenset[Address]:
-    found = (_OWN_ADDRESS.match(line) for line in ifconfig.splitlines())
-    return frozenset(address for address in (_address(match.group(1)) for match in found if match) if address)
-
-
-def _address(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _network(text: str) -> Network | None:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        return None
 
 
 def _version(run: Run, iked: Path) -> Iterator[str]:

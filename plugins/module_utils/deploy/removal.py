@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Taking a deployment off a host: service, SAs, policies, files, in that order; the manifest goes last.
 
-Ours are the files that lie as the manifest says we wrote them, and what the kernel has with a request id of our range.
+Ours are the files that lie as the manifest says we wrote them, and what the kernel has with a request id of our range;
+of upstream's daemons, which give none, what leads from one end of a configured tunnel to the other.
 An interrupted removal leaves the manifest, so that the next run finishes it.
 """
 
@@ -14,21 +15,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..ike.kernel.base import Kernel
-from ..ike.policy.sa import Policy, SaState
+from ..ike.policy.sa import Address, Policy, SaState, Template
+from .ending import Ending
 from .files import removal
-from .manifest import Manifest, load_manifest
-from .service import DAEMON_RELOAD, DISABLE, STOP, Run, ServiceState, act, service_state
+from .manifest import load_manifest
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """Where a deployment lies. ``directories`` are those that it may have made."""
+    """Where a deployment lies. ``directories`` are those that it may have made.
 
-    run: Run
+    ``ends`` are pairs (source, destination), both ways, of tunnels whose SAs and policies have no request ids.
+    """
+
     kernel: Kernel
     state_directory: Path
     directories: Sequence[Path]
-    service: str
+    services: Ending
+    ends: frozenset[tuple[Address, Address]] = frozenset()
 
     @property
     def manifest(self) -> Path:
@@ -68,12 +72,13 @@ class Removal:
         manifest = load_manifest(deployed.manifest)
         self._present = [Path(name) for name in sorted(manifest.files) if Path(name).is_file()]
         self._files = [path for path in self._present if manifest.wrote(str(path), path.read_bytes())]
-        self._unit = any(path.name == deployed.service for path in self._files)
         self._going = [*self._files, *([deployed.manifest] if deployed.manifest.is_file() else [])]
-        self._actions = self._service_actions(manifest)
+        # Where no deployment of ours is, a service of that name isn't ours.
+        self._actions = deployed.services.actions(self._files) if manifest.files else ()
         kernel = deployed.kernel
-        self._sas = [state for state in kernel.list_sas() if state.reqid in kernel.reqids]
-        self._policies = [state.policy for state in kernel.list_policies() if _ours(state.policy, kernel)]
+        self._sas = [state for state in kernel.list_sas() if self._ours(state)]
+        policies = (state.policy for state in kernel.list_policies())
+        self._policies = [policy for policy in policies if any(map(self._ours, policy.templates))]
 
     def apply(self, dry: bool) -> Removed:
         """Do it, or with ``dry`` only find out what would be done."""
@@ -85,23 +90,14 @@ class Removal:
             left=["{}: changed by someone else".format(path) for path in self._present if path not in self._files],
         )
         if not dry:
-            self._stop()
+            self.deployed.services.end(self._actions)
             self._clear_kernel()
             self._delete_files()
         return removed
 
-    def _service_actions(self, manifest: Manifest) -> tuple[str, ...]:
-        """What systemd is told. Nothing where no deployment of ours is: a unit of that name isn't ours then."""
-        if not manifest.files:
-            return ()
-        state = service_state(self.deployed.run, self.deployed.service)
-        return (*_ending(state), *([DAEMON_RELOAD] if self._unit or state.needs_daemon_reload else []))
-
-    def _stop(self) -> None:
-        """End the daemon while its unit is still there: its deletes go out, so the peers know."""
-        for action in self._actions:
-            if action != DAEMON_RELOAD:
-                act(self.deployed.run, self.deployed.service, action)
+    def _ours(self, one: SaState | Template) -> bool:
+        unnumbered = one.reqid == 0 and (one.source, one.destination) in self.deployed.ends
+        return one.reqid in self.deployed.kernel.reqids or unnumbered
 
     def _clear_kernel(self) -> None:
         """The daemon holds its policies when it ends; only now does traffic pass unprotected."""
@@ -114,8 +110,7 @@ class Removal:
         emptied = self._emptied()
         for path in self._files:
             path.unlink()
-        if DAEMON_RELOAD in self._actions:
-            act(self.deployed.run, self.deployed.service, DAEMON_RELOAD)
+        self.deployed.services.forget(self._actions)
         self.deployed.manifest.unlink(missing_ok=True)
         for directory in emptied:
             directory.rmdir()
@@ -132,15 +127,6 @@ class Removal:
                 going.add(directory)
                 emptied.append(directory)
         return emptied
-
-
-def _ending(state: ServiceState) -> list[str]:
-    stop = [STOP] if state.active or state.starting else []
-    return [*stop, *([DISABLE] if state.enabled else [])]
-
-
-def _ours(policy: Policy, kernel: Kernel) -> bool:
-    return any(template.reqid in kernel.reqids for template in policy.templates)
 
 
 def _sa_text(state: SaState) -> str:

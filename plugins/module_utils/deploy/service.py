@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ..commands import Run
 from ..ike.cli.ctl import ask
+from ..ike.exchange.child import REKEYED, UP
 from .files import APPLICATION, CONFIGURATION, PSK, UNIT
 from .manifest import DeployError
 
-Run = Callable[[Sequence[str]], "tuple[int, str, str]"]  # a command -> exit code, standard output, standard error
-
 DAEMON_RELOAD = "daemon-reload"
 DISABLE = "disable"
+DISTURBED = "disturbed"
 ENABLE = "enable"
 HANDOVER = "handover"
 RELOAD = "reload"
@@ -25,8 +27,8 @@ RESTART = "restart"
 START = "start"
 STOP = "stop"
 
-_RELOAD_SECONDS = 30.0
-_HANDOVER_SECONDS = 60.0
+_RELOAD_SECONDS = 120.0  # a busy daemon still applies what it has been asked to apply: giving up early only hides that
+_HANDOVER_SECONDS = 180.0
 _POLL_SECONDS = 0.2
 _JOURNAL_LINES = "15"
 
@@ -42,15 +44,16 @@ class ServiceState:
 
 
 def service_state(run: Run, service: str) -> ServiceState:
-    """Ask systemd, once. Raises DeployError where systemd doesn't run."""
+    """Ask systemd, once. Raises DeployError where it doesn't run or doesn't say: silence isn't "inactive"."""
     properties = "ActiveState,UnitFileState,NeedDaemonReload"
     code, output, error = run(["systemctl", "show", "--property", properties, service])
-    if code != 0:
-        raise DeployError("systemd can't be asked about {}: {}".format(service, error.strip() or output.strip()))
     values = dict(line.partition("=")[::2] for line in output.splitlines())
+    if code != 0 or "ActiveState" not in values:  # others are left out where they're empty
+        said = error.strip() or output.strip() or "it said nothing"
+        raise DeployError("systemd can't be asked about {}: {}".format(service, said))
     return ServiceState(
-        active=values.get("ActiveState") in ("active", "reloading"),
-        starting=values.get("ActiveState") == "activating",
+        active=values["ActiveState"] in ("active", "reloading"),
+        starting=values["ActiveState"] == "activating",
         enabled=values.get("UnitFileState") == "enabled",
         needs_daemon_reload=values.get("NeedDaemonReload") == "yes",
     )
@@ -100,15 +103,33 @@ def act(run: Run, service: str, action: str) -> None:
 def reload_daemon(control: Path) -> dict[str, list[str]]:
     """Let the daemon apply what differs in its configuration: the tunnels of each kind of change.
 
-    Asked on its control socket, because a signal gives no answer. Raises DeployError with the daemon's reason.
+    ``disturbed`` are those that were to go on undisturbed and didn't. Asked on its control socket, because a signal
+    gives no answer. Raises DeployError with the daemon's reason.
     """
+    before = _inbound_spis(control, (UP,))
+    changes = _answer(control, "reload")["changes"]
+    after = _inbound_spis(control, (UP, REKEYED))
+    kept = [*changes.get("kept", []), *changes.get("renewed", [])]
+    return {**changes, DISTURBED: [name for name in kept if before.get(name, set()) - after.get(name, set())]}
+
+
+def _inbound_spis(control: Path, states: Sequence[str]) -> dict[str, set[str]]:
+    """The SPIs that each tunnel receives on. One that was up and is replaced in the ordinary way stays for seconds."""
+    tunnels = _answer(control, "status")["status"]["tunnels"]
+    return {
+        tunnel["name"]: {child["spi_in"] for child in tunnel["child_sas"] if child["state"] in states}
+        for tunnel in tunnels
+    }
+
+
+def _answer(control: Path, command: str) -> dict[str, Any]:
     try:
-        answer = ask(str(control), {"command": "reload"}, _RELOAD_SECONDS)
+        answer = ask(str(control), {"command": command}, _RELOAD_SECONDS)
     except (OSError, ValueError) as error:
-        raise DeployError("reload: no answer on {}: {}".format(control, error)) from error
+        raise DeployError("{}: no answer on {}: {}".format(command, control, error)) from error
     if not answer.get("ok"):
-        raise DeployError("reload: {}".format(answer.get("error", "the daemon gave no reason")))
-    return answer["changes"]
+        raise DeployError("{}: {}".format(command, answer.get("error", "the daemon gave no reason")))
+    return answer
 
 
 def hand_over(control: Path, clock: Callable[[], float] = time.monotonic) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from .service import ServiceState
+from .static_routes import StaticRoute
 
 
 class System(ABC):
@@ -18,6 +20,18 @@ class System(ABC):
 
     def obstacles(self) -> list[str]:
         """Why nothing can be deployed here, each with the way out; looked at before anything is changed."""
+        return []
+
+    def lacks_packages(self) -> list[str]:
+        """Packages that files other than the daemon's need, and that aren't here."""
+        return []
+
+    def check_gateway(self, candidate: Path) -> str:
+        """What is to be said of a candidate of the gateway's rules, if anything. Raises DeployError if it's refused."""
+        return ""
+
+    def unwanted_routes(self) -> list[StaticRoute]:
+        """Routes that the operator wants taken away."""
         return []
 
     @abstractmethod

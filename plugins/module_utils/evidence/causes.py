@@ -14,7 +14,7 @@ from typing import Any
 
 from ..ike.config.checks.pair import DIFFER, Row, compare
 from . import sanity
-from .ends import USABLE, Pair, common_spis, lacking_policies
+from .ends import USABLE, End, Pair, Sa, common_spis, lacking_policies
 from .psk import compare_keys
 from .sanity import FAILS
 from .symptom import (
@@ -35,6 +35,7 @@ Finder = Callable[[Pair, Symptom], Iterator[Sign]]
 _NEGOTIATION = (NO_IKE, NO_CHILD, ONE_SIDED)
 _TRAFFIC = (NOTHING_LEAVES, LOST, NO_ANSWER)
 _UNKNOWN_SPI = "XfrmInNoStates"
+_CLOCK_SECONDS = 60  # what a clock may be off by before anything is said of it
 _TCP_AND_IP = 40  # bytes of the two headers, which the maximum segment size leaves out
 
 
@@ -122,13 +123,26 @@ def _no_policy(pair: Pair, _symptom: Symptom) -> Iterator[Sign]:
 
 
 def _one_sided(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
-    """An SPI that only its sender knows; by the counter too, since a fresh negotiation may have mended it meanwhile."""
+    """An SPI that only its sender knows, or knew before the pings, which have the other end negotiate anew."""
     for sender, receiver, source, destination in pair.flows():
         sent = [sa["spi"] for sa in sender.sas("out", source, destination) if sa["state"] in USABLE]
         if receiver.seen and sent and not common_spis(sender, receiver, source, destination):
             yield sender.name, "{} -> {}: sends with SPI {}".format(source, destination, ", ".join(sent))
             yield receiver.name, "has no inbound SA with that SPI"
+        else:
+            yield from _was_one_sided(sender, receiver, source, destination)
     yield from _grown(pair, symptom, lambda name: name == _UNKNOWN_SPI)
+
+
+def _was_one_sided(sender: End, receiver: End, source: Any, destination: Any) -> Iterator[Sign]:
+    """The same before the pings. An SPI that the receiver has now was only not there yet when it was looked at."""
+    sent = sender.spis_before("out", source, destination)
+    known = {sa["spi"] for sa in receiver.sas("in", destination, source)}
+    if not sent or not known.isdisjoint(sent) or not receiver.before.get("directions"):
+        return
+    if not receiver.spis_before("in", destination, source):
+        yield sender.name, "{} -> {}: sent with SPI {} before the pings".format(source, destination, ", ".join(sent))
+        yield receiver.name, "had no inbound SA of {} then".format(sender.name)
 
 
 def _kernel_refuses(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
@@ -158,13 +172,21 @@ def _rp_filter(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
 
 
 def _ike_unreachable(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
-    """Who has heard whom, by the half-open IKE SAs that a first message leaves at its receiver."""
-    if symptom.stage != NO_IKE or not all(end.evidence.get("daemon", {}).get("answers") for end in pair.ends):
+    answer = all(end.evidence.get("daemon", {}).get("answers") for end in pair.ends)
+    if symptom.stage not in (NO_IKE, ONE_SIDED) or not answer:
         return
+    unheard = list(_unheard(pair))
+    yield from unheard
+    if unheard:
+        yield from _captured(pair, "udp 500", "udp 4500")
+
+
+def _unheard(pair: Pair) -> Iterator[Sign]:
+    """Who has heard whom, by the half-open IKE SAs that a first message leaves at its receiver."""
     for end in pair.ends:
         peer = pair.peer_of(end)
-        tried = any(one["role"] == "initiator" for one in end.ike_sas()) or "no answer" in " ".join(end.reasons())
-        heard = any(one["role"] == "responder" for one in peer.ike_sas())
+        tried = end.half_open("initiator") or "no answer" in " ".join(end.reasons())
+        heard = peer.half_open("responder")
         if tried and not heard:
             yield (
                 peer.name,
@@ -181,20 +203,39 @@ def _ike_unreachable(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
             )
 
 
-def _esp_lost(_pair: Pair, symptom: Symptom) -> Iterator[Sign]:
+def _udp4500_lost(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
+    """What a capture saw leave on UDP 4500, and the other end's saw nothing of."""
+    if symptom.stage not in (NO_IKE, ONE_SIDED, LOST):
+        return
+    for end in pair.ends:
+        peer = pair.peer_of(end)
+        left, came = end.captured("udp 4500", "out"), peer.captured("udp 4500", "in")
+        if left and came == 0:
+            yield end.name, "{} packets of UDP 4500 left for {}".format(left, end.expected.peer)
+            yield peer.name, "none of them came; of UDP 500 {} did".format(peer.captured("udp 500", "in"))
+
+
+def _captured(pair: Pair, *kinds: str) -> Iterator[Sign]:
+    """What passed the outside devices of both ends meanwhile."""
+    for end in pair.ends:
+        yield from ((end.name, text) for text in end.passed(*kinds))
+
+
+def _esp_lost(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
     if symptom.stage != LOST:
         return
     sender, receiver = symptom.sender, symptom.receiver
     left = sender.moved("out", symptom.source, symptom.destination)
     yield sender.name, "{} packets left in ESP for {}".format(left, sender.expected.peer)
     yield receiver.name, "none came in by the SA, and no counter of refused packets moved"
+    yield from _captured(pair, "esp", "udp 4500")
 
 
 def _big_packets(pair: Pair, _symptom: Symptom) -> Iterator[Sign]:
     for end in pair.ends:
         for probe in end.probes:
             if probe["big"] is False:
-                text = "{} -> {}: {} bytes pass, {} don't, and nobody said so; clamp TCP's MSS to {}"
+                text = "{} -> {}: {} bytes pass, {} don't, and nobody said so: TCP's MSS may be {} at most"
                 fits = probe["largest"]
                 yield (
                     end.name,
@@ -206,6 +247,25 @@ def _daemon_says(pair: Pair, symptom: Symptom) -> Iterator[Sign]:
     if symptom.stage in _NEGOTIATION:
         for end in pair.ends:
             yield from ((end.name, reason) for reason in end.reasons())
+
+
+def _clock(pair: Pair, _symptom: Symptom) -> Iterator[Sign]:
+    """Both ends were looked at before the pings and after them: by clocks that agree, these two spans overlap."""
+    for end in pair.ends:
+        peer = pair.peer_of(end)
+        ahead = end.before.get("time", 0) - peer.evidence.get("time", 0)
+        if peer.evidence and ahead > _CLOCK_SECONDS:
+            yield end.name, "its clock is at least {:.0f} s ahead of {}'s".format(ahead, peer.name)
+        for sa in end.evidence.get("sas", ()):
+            if _overdue(sa) and (sa["source"], sa["destination"]) in end.outer():
+                text = "SA {} is {} s old by the clock, and expires after {} s: the clock was set"
+                yield end.name, text.format(sa["spi"], sa["age"], sa["lifetime"]["hard_seconds"])
+
+
+def _overdue(sa: Sa) -> bool:
+    """Beyond its hard lifetime by more than the kernel takes to remove it."""
+    hard = sa["lifetime"]["hard_seconds"]
+    return bool(hard) and (sa["age"] or 0) > hard + _CLOCK_SECONDS
 
 
 def _target_silent(_pair: Pair, symptom: Symptom) -> Iterator[Sign]:
@@ -318,8 +378,8 @@ CAUSES: tuple[Cause, ...] = (
         "NAT rewrites the traffic before its policy sees it",
         _TRAFFIC,
         _check(sanity.MASQUERADE),
-        "exempt what goes into a tunnel: nft insert rule TABLE CHAIN rt ipsec exists accept; "
-        "iptables -t nat -I POSTROUTING -m policy --dir out --pol ipsec -j ACCEPT",
+        "systemctl restart tanuki-ipsec-gateway, which exempts the tunnels' traffic; a rule that is still ahead of it: "
+        "move it behind, or have it pass over the networks",
     ),
     Cause(
         sanity.ESP_FILTER,
@@ -331,21 +391,35 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         sanity.FORWARDING,
         "a gateway doesn't forward",
-        _TRAFFIC,
+        (NO_ANSWER,),
         _check(sanity.FORWARDING),
         "sysctl net.ipv4.ip_forward=1 (the role sets it; find who resets it)",
     ),
     Cause(
         sanity.FORWARD_FILTER,
         "a gateway's packet filter drops what it forwards between the networks",
-        _TRAFFIC,
+        (NO_ANSWER,),
         _check(sanity.FORWARD_FILTER),
         "accept both networks, both ways, in the forward chain",
     ),
     Cause(
+        "udp4500_lost",
+        "UDP 4500 doesn't get through between the gateways",
+        (NO_IKE, ONE_SIDED, LOST),
+        _udp4500_lost,
+        "open UDP 4500 at every firewall on the way: behind a NAT, IKE's last messages and all ESP go by it",
+    ),
+    Cause(
+        "ike_unreachable",
+        "IKE doesn't get through between the gateways",
+        (NO_IKE, ONE_SIDED),
+        _ike_unreachable,
+        "open UDP 500 and 4500 at every firewall on the way; tcpdump -n udp port 500 or udp port 4500 at both ends",
+    ),
+    Cause(
         "one_sided",
         "an end has lost its SAs, by a restart or a reboot, and the other still uses them",
-        (ONE_SIDED, *_TRAFFIC),
+        (*_NEGOTIATION, *_TRAFFIC),
         _one_sided,
         "ike ctl down NAME; ike ctl up NAME. With dead peer detection it passes by itself",
     ),
@@ -355,14 +429,6 @@ CAUSES: tuple[Cause, ...] = (
         _TRAFFIC,
         _kernel_refuses,
         "the counter says why; fresh SAs (ike ctl rekey NAME) help where keys or SPIs differ",
-    ),
-    Cause(
-        "ike_unreachable",
-        "IKE doesn't get through between the gateways",
-        (NO_IKE,),
-        _ike_unreachable,
-        "open UDP 500 and 4500 at every firewall on the way; tcpdump -n udp port 500 or udp port 4500 at both ends",
-        last=True,
     ),
     Cause(
         "esp_lost",
@@ -377,8 +443,15 @@ CAUSES: tuple[Cause, ...] = (
         "big packets vanish on the way, and the messages that would say so do too",
         (BIG_STALL,),
         _big_packets,
-        "clamp TCP's MSS at a gateway: nft add rule inet filter forward tcp flags syn tcp option maxseg size set MSS; "
-        "and let ICMP 'fragmentation needed' through",
+        "set ipsec_path_mtu to what the path carries and deploy, and TCP's segments fit; for all else let ICMP "
+        "'fragmentation needed' through",
+    ),
+    Cause(
+        sanity.TRANSLATED,
+        "a connection is still translated, as it was when it began",
+        (),
+        _check(sanity.TRANSLATED),
+        "conntrack -D -s NETWORK -d FAR, or let it end; a new connection isn't translated",
     ),
     Cause(
         sanity.LEFTOVER,
@@ -386,6 +459,14 @@ CAUSES: tuple[Cause, ...] = (
         (),
         _check(sanity.LEFTOVER),
         "ip link delete DEVICE, and what makes it at boot",
+    ),
+    Cause(
+        "clock",
+        "the clocks of the two ends differ, or one was set",
+        (),
+        _clock,
+        "timedatectl set-ntp true at both ends. Pre-shared keys don't depend on clocks; the kernel's lifetimes do when "
+        "a clock is set, and logs can't be compared",
     ),
     Cause(
         "negotiation",

@@ -38,6 +38,21 @@ class Daemon:
         """Ask for a tunnel and wait until its SA is established. Raises DaemonError with the reason if it fails."""
         self._ask({"command": "up", "name": tunnel, "wait": seconds}, seconds + _ANSWER_SECONDS)
 
+    def rekey(self, tunnel: str, seconds: float) -> None:
+        """Have a tunnel's SAs replaced, and wait until they are. Raises DaemonError with the reason if it fails."""
+        self._ask({"command": "rekey", "name": tunnel, "wait": seconds}, seconds + _ANSWER_SECONDS)
+
+    def reauthenticate(self, tunnel: str, seconds: float) -> None:
+        """Have a fresh IKE SA authenticated, and wait until it carries the tunnel. Raises DaemonError if it fails."""
+        known = self._established(tunnel)
+        self._ask({"command": "reauth", "name": tunnel, "wait": seconds}, seconds + _ANSWER_SECONDS)
+        if not self._established(tunnel) - known:
+            raise DaemonError("the daemon was busy with this peer, and authenticated nothing anew")
+
+    def _established(self, tunnel: str) -> set[str]:
+        """The IKE SAs with a tunnel's peer."""
+        return {sa["id"] for sa in self.status()["ike_sas"] if sa["remote"] == tunnel and sa["state"] == "established"}
+
     def _ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         try:
             answer = ask(self.control or CONTROL_SOCKET, request, timeout)

@@ -12,10 +12,9 @@ from typing import Any
 
 from ..ike.config.effective import Effective
 from .gather import CONFIGURATION, meaning_of
-from .verdict import Expectation
+from .verdict import USABLE, Expectation
 
-USABLE = ("mature", "dying")
-IKE_ESTABLISHED = "established"
+IKE_ESTABLISHED, IKE_CONNECTING = "established", "connecting"
 
 Sa = Mapping[str, Any]
 
@@ -24,7 +23,8 @@ Sa = Mapping[str, Any]
 class End:
     """One gateway: the tunnel as it should have it, and what was found (see :mod:`.gather`).
 
-    ``evidence`` is empty where the host couldn't be looked at; ``before`` is its kernel before the probes.
+    ``evidence`` is empty where the host couldn't be looked at; ``before`` is its kernel before the probes, ``capture``
+    what passed its outside device meanwhile.
     """
 
     name: str
@@ -32,6 +32,7 @@ class End:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
     probes: Sequence[Mapping[str, Any]] = ()
+    capture: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seen(self) -> bool:
@@ -49,27 +50,25 @@ class End:
         return meaning_of(self.evidence.get("configuration", "")) if self.looked_at(CONFIGURATION) else Effective()
 
     def policy(self, direction: str, source: Any, destination: Any) -> Mapping[str, Any] | None:
-        for policy in self.evidence.get("policies", ()):
-            selector = policy["selector"]
-            if (policy["direction"], selector["source"], selector["destination"], selector["protocol"]) == (
-                direction,
-                str(source),
-                str(destination),
-                0,
-            ):
-                return policy
-        return None
+        return _policy(self.evidence, direction, source, destination)
 
     def sas(self, direction: str, network: Any, far: Any) -> list[Sa]:
         """The ESP SAs that serve a pair of networks, larval ones too. Two pairs differ by their policies' reqid."""
-        here, there = str(self.expected.local), str(self.expected.peer)
-        ends = (here, there) if direction == "out" else (there, here)
+        return self._serving(self.evidence, direction, network, far)
+
+    def spis_before(self, direction: str, network: Any, far: Any) -> list[str]:
+        """The usable ones of those that were there before the probes."""
+        return [sa["spi"] for sa in self._serving(self.before, direction, network, far) if sa["state"] in USABLE]
+
+    def _serving(self, kernel: Mapping[str, Any], direction: str, network: Any, far: Any) -> list[Sa]:
+        out, back = self.outer()
+        ends = out if direction == "out" else back
         pair = (network, far) if direction == "out" else (far, network)
-        policy = self.policy(direction, *pair)
+        policy = _policy(kernel, direction, *pair)
         reqid = policy["templates"][0]["reqid"] if policy is not None and policy["templates"] else 0
         return [
             sa
-            for sa in self.evidence.get("sas", ())
+            for sa in kernel.get("sas", ())
             if (sa["source"], sa["destination"]) == ends and sa["protocol"] == "esp" and reqid in (0, sa["reqid"])
         ]
 
@@ -80,10 +79,10 @@ class End:
             sa["packets"] - earlier.get((sa["spi"], sa["destination"]), 0) for sa in self.sas(direction, network, far)
         )
 
-    def had_sa(self, moment: float, network: Any, far: Any) -> bool:
-        """Whether a usable outbound SA was there at a time of this host's clock."""
-        ages = [sa["age"] or 0 for sa in self.sas("out", network, far) if sa["state"] in USABLE]
-        return any(int(self.evidence.get("time", 0)) - age <= moment for age in ages)
+    def had_sa(self, probe: Mapping[str, Any], network: Any, far: Any) -> bool:
+        """Whether an SA served a pair of networks already when a probe of it began."""
+        known = {*self.spis_before("out", network, far), *(sa["spi"] for sa in self.sas("out", network, far))}
+        return not known.isdisjoint(probe["spis"])
 
     def grown(self) -> Iterator[tuple[str, int, str]]:
         """Counters of refused packets that have grown since ``before``: name, by how much, meaning."""
@@ -99,13 +98,33 @@ class End:
         inbound = [sa for sa in self.evidence.get("sas", ()) if sa["source"] == str(self.expected.peer)]
         return sum(sa["errors"]["integrity"] - earlier.get(sa["spi"], 0) for sa in inbound)
 
+    def outer(self) -> list[tuple[str, str]]:
+        """The addresses of the gateways, out and in."""
+        here, there = str(self.expected.local), str(self.expected.peer)
+        return [(here, there), (there, here)]
+
     def ike_sas(self) -> list[Mapping[str, Any]]:
         """The daemon's IKE SAs with the peer, half-open ones too."""
         peer = str(self.expected.peer)
         return [one for one in self.evidence.get("ike_sas", ()) if one["peer"]["address"] == peer]
 
+    def half_open(self, role: str) -> bool:
+        """Whether a negotiation with the peer is under way in which this end has a role."""
+        return any(one["role"] == role and one["state"] == IKE_CONNECTING for one in self.ike_sas())
+
     def ike_established(self) -> bool:
         return any(one["state"] == IKE_ESTABLISHED for one in self.ike_sas())
+
+    def passed(self, *kinds: str) -> list[str]:
+        """What the capture saw of these kinds of packets, and of hops that complained; nothing without a capture."""
+        if not self.capture:
+            return []
+        counts = ["{} {} out, {} in".format(kind, *self.capture["packets"][kind].values()) for kind in kinds]
+        return ["a capture on {} saw {}".format(self.capture["device"], "; ".join(counts)), *self.capture["errors"]]
+
+    def captured(self, kind: str, way: str) -> int | None:
+        """How many packets of a kind the capture saw go "out" or come "in"; None without a capture."""
+        return self.capture["packets"][kind][way] if self.capture else None
 
     def key(self) -> Mapping[str, Any]:
         return self.evidence.get("keys", {}).get(self.expected.name, {})
@@ -133,6 +152,20 @@ class Pair:
     def flows(self) -> list[tuple[End, End, Any, Any]]:
         forth = [(self.first, self.second, ours, theirs) for ours, theirs in self.first.expected.networks]
         return forth + [(self.second, self.first, theirs, ours) for _one, _other, ours, theirs in forth]
+
+
+def _policy(kernel: Mapping[str, Any], direction: str, source: Any, destination: Any) -> Mapping[str, Any] | None:
+    """A kernel's policy of exactly these networks, for every protocol."""
+    for policy in kernel.get("policies", ()):
+        selector = policy["selector"]
+        if (policy["direction"], selector["source"], selector["destination"], selector["protocol"]) == (
+            direction,
+            str(source),
+            str(destination),
+            0,
+        ):
+            return policy
+    return None
 
 
 def lacking_policies(sender: End, receiver: End, source: Any, destination: Any) -> list[tuple[End, str]]:

@@ -15,11 +15,13 @@ from ..ike.config.grammar import TANUKI
 from ..ike.config.loader import load_text
 from .daemon import Daemon, DaemonError
 from .looking import Look
-from .network import Surroundings, survey
+from .network import Surroundings
+from .probe import Probe, run_probe
 from .psk import inspect_key, key_paths
 from .sanity import check_tunnel, ways
 from .snapshot import counters, databases, ip_counters, negotiations
-from .verdict import Expectation
+from .survey import survey
+from .verdict import USABLE, Expectation, settled_by
 
 KERNEL, DAEMON, CONFIGURATION, KEYS, SURROUNDINGS = "kernel", "daemon", "configuration", "keys", "surroundings"
 SUBJECTS = (KERNEL, DAEMON, CONFIGURATION, KEYS, SURROUNDINGS)
@@ -59,9 +61,14 @@ class Gatherer:
             except DaemonError:
                 pass
 
+    def probe(self, probe: Probe) -> dict[str, Any]:
+        """What came back of a probe, and ``spis``: those of the usable SAs that this host had when it began."""
+        sas = databases(self.look.run, [])["sas"]
+        return {"spis": [sa["spi"] for sa in sas if sa["state"] in USABLE], **run_probe(self.look, probe)}
+
     def _kernel(self) -> dict[str, Any]:
         unseen = self.look.unseen
-        return {**databases(unseen), "counters": counters(unseen) + ip_counters(unseen)}
+        return {**databases(self.look.run, unseen), "counters": counters(unseen) + ip_counters(unseen)}
 
     def _daemon(self) -> dict[str, Any]:
         return negotiations(self.control, self.look.unseen)
@@ -80,10 +87,12 @@ class Gatherer:
         return {"keys": {name: inspect_key(path, self.salt, self.owner) for name, path in paths.items()}}
 
     def _surroundings(self) -> dict[str, Any]:
-        around = survey(self.look, [way for one in self.tunnels for way in ways(one)], databases([])["policies"])
+        policies = databases(self.look.run, [])["policies"]
+        tunnels = [settled_by(one, policies) for one in self.tunnels]
+        around = survey(self.look, [way for one in tunnels for way in ways(one)], policies)
         return {
-            "inner": _inner(around, self.tunnels),
-            "checks": {one.name: [check.as_data() for check in check_tunnel(around, one)] for one in self.tunnels},
+            "inner": _inner(around, tunnels),
+            "checks": {one.name: [check.as_data() for check in check_tunnel(around, one)] for one in tunnels},
         }
 
 

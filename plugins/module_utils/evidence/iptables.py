@@ -98,7 +98,7 @@ def _rule(line: str) -> Rule:
         verdict, chain = (form.GOTO if jump == "-g" else form.JUMP), target
     else:
         chain = ""
-    return Rule(tuple(_conditions(words)), verdict, chain, line)
+    return Rule(tuple(_conditions(words)), verdict, chain, line, clamps=target == "TCPMSS")
 
 
 def _conditions(words: list[str]) -> Iterator[Condition]:

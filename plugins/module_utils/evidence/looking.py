@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-# Takes a command's words; its exit code, output and errors. A command that isn't there has code 127.
-Run = Callable[[list[str]], tuple[int, str, str]]
+from ..commands import MISSING, Run
 
-_MISSING = 127
+LINUX, FREEBSD = "Linux", "FreeBSD"  # as uname(1) has them
 
 
 @dataclass
@@ -23,6 +23,12 @@ class Look:
 
     run: Run
     unseen: list[str] = field(default_factory=list)
+
+    @cached_property
+    def system(self) -> str:
+        """The system's name, from the host's own uname."""
+        code, output, _errors = self.run(["uname", "-s"])
+        return output.strip() if code == 0 else LINUX
 
     def command(self, *words: str) -> str | None:
         """A command's output; None where it failed, which is noted."""
@@ -52,7 +58,7 @@ class Look:
         code, output, errors = self.run(list(words))
         if code == 0:
             return output, ""
-        if code == _MISSING:
+        if code == MISSING:
             return None, "not installed"
         return None, (errors.strip().splitlines() or ["code {}".format(code)])[-1]
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host's links, addresses, routes, settings and packet filter, as far as they concern its tunnels."""
+"""A host's links, addresses, routes, settings and packet filter, as far as they concern its tunnels; and Linux's."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ike.policy.sa import Address, Network
+from .conntrack import Connection, translated
 from .iptables import read_iptables, tables_of
-from .looking import Look
+from .looking import LINUX, Look
 from .nftables import read_nftables
 from .packet_filter import Filter, merge
 
-# What carries packets inside packets; each has a device of its own that comes with the module and does nothing.
-TUNNEL_KINDS = ("ipip", "gre", "gretap", "sit", "vti", "vti6", "ip6tnl", "ip6gre")
-LOOPBACK = "lo"
+# What carries packets inside packets; FreeBSD has the last four, and gre. On Linux each has a device of its own that
+# comes with the module and does nothing.
+TUNNEL_KINDS = ("ipip", "gre", "gretap", "sit", "vti", "vti6", "ip6tnl", "ip6gre", "gif", "me", "stf", "ipsec")
+LOOPBACK = ("lo", "lo0")
 
 _DEVICE_SETTINGS = ("rp_filter", "disable_xfrm", "disable_policy")
 
@@ -68,9 +70,11 @@ class Lookup:
 class Surroundings:
     """All of it. ``routes`` are those into each far network but a default; ``lookups`` are by (source, target).
 
-    ``settings`` have slashes in their names. ``filter`` is None where no packet filter could be looked at.
+    ``settings`` have slashes in their names. ``filter`` is None where no packet filter could be looked at,
+    ``translated`` where the table of connections couldn't.
     """
 
+    system: str = LINUX
     links: tuple[Link, ...] = ()
     addresses: tuple[tuple[str, Any], ...] = ()  # device, ipaddress interface
     routes: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class Surroundings:
     settings: Mapping[str, str] = field(default_factory=dict)
     filter: Filter | None = None
     policies: tuple[Mapping[str, Any], ...] = ()
+    translated: tuple[Connection, ...] | None = None
 
     def inner(self, network: Network) -> tuple[str, Address] | None:
         """This host's own device and address in a network."""
@@ -101,7 +106,7 @@ class Way:
     far: Network
 
 
-def survey(look: Look, ways: Sequence[Way], policies: Iterable[Any]) -> Surroundings:
+def survey_linux(look: Look, ways: Sequence[Way], policies: Iterable[Any]) -> Surroundings:
     """Look around for some tunnels."""
     addresses = read_addresses(look.data("ip", "-j", "address", "show") or [])
     bare = Surroundings(
@@ -109,19 +114,20 @@ def survey(look: Look, ways: Sequence[Way], policies: Iterable[Any]) -> Surround
         addresses=addresses,
         routes={str(way.far): _routes(look, way.far) for way in ways},
         filter=read_filter(look),
+        translated=translated(look),
         policies=tuple(policies),
     )
-    questions = [question for way in ways for question in _questions(bare, way)]
+    asked = dict.fromkeys(question for way in ways for question in questions(bare, way))
     return Surroundings(
         **{
             **vars(bare),
-            "lookups": {question: _lookup(look, *question) for question in dict.fromkeys(questions)},
+            "lookups": {question: _lookup(look, *question) for question in asked},
             "settings": _settings(look, [link.name for link in bare.links]),
         }
     )
 
 
-def _questions(around: Surroundings, way: Way) -> list[tuple[str, str]]:
+def questions(around: Surroundings, way: Way) -> list[tuple[str, str]]:
     """The lookups that matter to a tunnel: to the peer, and from the inner address into the far network."""
     inner = around.inner(way.network)
     outer = (str(way.local), str(way.peer))

@@ -88,12 +88,22 @@ def _rules(entry: Mapping[str, Any], sets: Mapping[tuple[str, str], list[Any]]) 
             conditions += _match(value, entry, sets)
         elif name == "vmap":
             yield from _verdict_map(value, tuple(conditions), text, entry, sets)
+        elif name == "snat" and _own_source(value):
+            yield Rule(tuple(conditions), form.KEEP, "", text)
+        elif name == "mangle" and "maxseg" in str(value["key"]):
+            yield Rule(tuple(conditions), form.CONTINUE, "", text, clamps=True)
         elif name in _VERDICTS:
             yield Rule(tuple(conditions), _VERDICTS[name], "", text)
         elif name in _JUMPS:
             yield Rule(tuple(conditions), _JUMPS[name], value["target"], text)
         elif name not in _HARMLESS:
             conditions.append(Condition(form.UNKNOWN))
+
+
+def _own_source(value: Any) -> bool:
+    """Whether a translation gives a packet the source address that it has."""
+    address = value.get("addr") if isinstance(value, Mapping) else None
+    return isinstance(address, Mapping) and address.get("payload", {}).get("field") == "saddr"
 
 
 def _verdict_map(
@@ -215,6 +225,8 @@ def _plain(value: Any) -> str:
         if "payload" in value:
             return "{} {}".format(value["payload"].get("protocol", ""), value["payload"].get("field", "")).strip()
         kind, detail = next(iter(value.items()))
+        if isinstance(detail, list) and kind not in ("set", "range"):  # an operation, as in flags & (syn | rst)
+            return " {} ".format(kind).join(_plain(operand) for operand in detail)
         return _plain(detail) if kind in ("set", "range") else "{} {}".format(kind, detail.get("key", ""))
     if isinstance(value, list):
         return "{{ {} }}".format(", ".join(_plain(element) for element in value))

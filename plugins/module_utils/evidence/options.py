@@ -1,13 +1,13 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules that look at a host have in common: the option ``tunnels``, and how they run commands."""
+"""What the modules that look at a host have in common: the option ``tunnels``, and where to look."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .looking import Look
+from .looking import FREEBSD, Look
 from .verdict import Expectation, expectation
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ TUNNEL_SPEC: dict[str, Any] = {
     "integrity": {"type": "list", "elements": "str", "default": []},
     "initiates": {"type": "bool", "default": True},
 }
-CONFIGURATION_SPEC = {"configuration": {"type": "path", "default": "/etc/racoon2/racoon2.conf"}}
+PROBE_SPEC = {name: {"type": "str", "required": True} for name in ("tunnel", "network", "far", "source", "target")}
+CONFIGURATION_SPEC = {"configuration": {"type": "path"}}
+_CONFIGURATION = "/etc/racoon2/racoon2.conf"  # where the roles write it, below FreeBSD's /usr/local there
 
 
 def tunnels_spec(**attributes: Any) -> dict[str, Any]:
@@ -35,11 +37,6 @@ def expectations(module: AnsibleModule) -> list[Expectation]:
     return [expectation(tunnel) for tunnel in module.params["tunnels"]]
 
 
-def look_at(module: AnsibleModule) -> Look:
-    """The module's host. Programs are found where root finds them."""
-
-    def run(words: list[str]) -> tuple[int, str, str]:
-        program = module.get_bin_path(words[0])
-        return module.run_command([program, *words[1:]]) if program else (127, "", "not installed")
-
-    return Look(run)
+def configuration_path(module: AnsibleModule, look: Look) -> str:
+    """The configuration file to look at: the option's, else where this system's role writes it."""
+    return module.params["configuration"] or ("/usr/local" if look.system == FREEBSD else "") + _CONFIGURATION

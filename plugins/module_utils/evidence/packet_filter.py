@@ -17,6 +17,7 @@ from ipaddress import ip_network
 from ..ike.policy.sa import Network
 
 ACCEPT, DROP, NAT, RETURN, JUMP, GOTO, CONTINUE = "accept", "drop", "nat", "return", "jump", "goto", "continue"
+KEEP = "keep"  # translated to what it is, so that nobody else translates it
 
 FILTER_TYPE, NAT_TYPE = "filter", "nat"
 INPUT, FORWARD, OUTPUT, POSTROUTING = "input", "forward", "output", "postrouting"
@@ -100,12 +101,16 @@ def _covers(texts: Iterable[str], network: Network) -> bool | None:
 
 @dataclass(frozen=True)
 class Rule:
-    """Conditions that must all hold, what then becomes of the packet, and the rule as people write it."""
+    """Conditions that must all hold, what then becomes of the packet, and the rule as people write it.
+
+    ``clamps``: it reduces the segment size that a SYN announces.
+    """
 
     conditions: tuple[Condition, ...]
     verdict: str
     target: str = ""  # of a jump
     text: str = ""
+    clamps: bool = False
 
     def applies(self, packet: Packet) -> bool | None:
         answers = [condition.test(packet) for condition in self.conditions]
@@ -156,8 +161,17 @@ class Filter:
             verdict, rule = walk.run(chain)
             doubts += tuple(text for other, text in walk.doubts if other != verdict)
             if verdict != ACCEPT:
-                return Fate(verdict, rule, doubts)
+                return Fate(ACCEPT if verdict == KEEP else verdict, rule, doubts)
         return Fate(ACCEPT, rule, doubts)
+
+    def clamps(self, packet: Packet) -> bool:
+        """Whether some rule that meets the packet reduces TCP's segments, if it's a SYN."""
+        return any(
+            rule.clamps and rule.applies(packet) is not False
+            for chain in self.chains
+            if packet.source.version in chain.families
+            for rule in chain.rules
+        )
 
     def _at(self, packet: Packet, hook: str, kind: str) -> Iterator[Chain]:
         return (
@@ -188,7 +202,7 @@ class _Walk:
                 continue
             verdict, text = self._verdict(chain, rule, depth)
             if applies is None:
-                if verdict in (ACCEPT, DROP, NAT):
+                if verdict in (ACCEPT, DROP, NAT, KEEP):
                     self.doubts.append((verdict, text))
                 continue
             if verdict != CONTINUE:

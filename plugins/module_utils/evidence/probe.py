@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .looking import Look
+from .looking import FREEBSD, Look
 
 _COUNT = 3
 _SMALL = 56  # bytes of data, ping's default
@@ -20,7 +20,8 @@ _HEADERS = {4: 28, 6: 48}
 _STEPS = 6
 _HOPS = 4  # ways that are narrower than the one before
 
-_RECEIVED = re.compile(r"(\d+) received")
+_RECEIVED = re.compile(r"(\d+) (?:packets )?received")
+_TOO_LONG = "Message too long"  # FreeBSD's kernel refuses, and doesn't say how much would do
 _MTU = re.compile(r"mtu ?[=:] ?(\d+)")
 
 
@@ -38,14 +39,12 @@ class Probe:
 def run_probe(look: Look, probe: Probe) -> dict[str, Any]:
     """What came back. ``largest`` is the biggest packet that was answered, in bytes with its headers; 0 if not sought.
 
-    ``at`` is this host's time after the small pings, ``sent`` is 0 where ping couldn't be run. ``big`` is whether the
-    biggest packet that this host's kernel sends was answered, None where that wasn't tried; it may not be fragmented
-    on the way (ping's -M do).
+    ``sent`` is 0 where ping couldn't be run. ``big`` is whether the biggest packet that this host's kernel sends was
+    answered, None where that wasn't tried; it may not be fragmented on the way (ping's -M do, FreeBSD's -D).
     """
     answered, _output = _ping(look, probe, _SMALL, _COUNT)
     found: dict[str, Any] = {
         **asdict(probe),
-        "at": time.time(),
         "sent": 0 if answered is None else _COUNT,
         "received": answered or 0,
         "big": None,
@@ -58,7 +57,9 @@ def run_probe(look: Look, probe: Probe) -> dict[str, Any]:
     size = _biggest(look, probe, headers)
     found["path_mtu"] = size + headers
     found["big"] = bool(_ping(look, probe, size, 2)[0])
-    found["largest"] = (size if found["big"] else _largest(look, probe, size)) + headers
+    found["largest"] = (
+        size if found["big"] else _by_halves(size, lambda middle: bool(_ping(look, probe, middle, 1)[0]))
+    ) + headers
     return found
 
 
@@ -67,6 +68,8 @@ def _biggest(look: Look, probe: Probe, headers: int) -> int:
     size = _BIGGEST
     for _hop in range(_HOPS):
         count, output = _ping(look, probe, size, 1)
+        if _TOO_LONG in output:
+            return _by_halves(size, lambda middle: _TOO_LONG not in _ping(look, probe, middle, 1)[1])
         limits = [int(mtu) - headers for mtu in _MTU.findall(output)]
         if count or not limits or min(limits) >= size:
             break
@@ -74,19 +77,22 @@ def _biggest(look: Look, probe: Probe, headers: int) -> int:
     return size
 
 
-def _largest(look: Look, probe: Probe, size: int) -> int:
-    """By halves, to within some bytes."""
+def _by_halves(size: int, fits: Callable[[int], bool]) -> int:
+    """The biggest data below ``size`` that fits, to within some bytes."""
     low, high = _SMALL, size
     for _step in range(_STEPS):
         middle = (low + high) // 2
-        low, high = (middle, high) if _ping(look, probe, middle, 1)[0] else (low, middle)
+        low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
 def _ping(look: Look, probe: Probe, size: int, count: int) -> tuple[int | None, str]:
     """How many were answered, None where ping couldn't be run, and what it said."""
-    words = ["ping", "-n", "-c", str(count), "-i", "0.2", "-W", "1", "-s", str(size)]
-    words += ["-M", "do", "-I", probe.source, probe.target]
+    words = ["ping", "-n", "-c", str(count), "-i", "0.2", "-s", str(size)]
+    if look.system == FREEBSD:
+        words += ["-W", "1000", "-D", "-S", probe.source, probe.target]
+    else:
+        words += ["-W", "1", "-M", "do", "-I", probe.source, probe.target]
     code, output, errors = look.run(words)
     answered = _RECEIVED.search(output)
     if answered is None:

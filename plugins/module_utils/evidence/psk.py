@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ike.config.effective import Effective
-from ..ike.config.psk import PskError, read_psk
+from ..ike.config.psk import PskError, read_psks
 
 # Makes a guess at a weak key cost what it's worth; some 30 ms a key.
 _ITERATIONS = 50_000
@@ -24,21 +24,31 @@ def fingerprint(key: bytes, salt: str) -> str:
 
 
 def inspect_key(path: str, salt: str, owner: int = 0) -> dict[str, Any]:
-    """A key file as data: ``fingerprint`` (empty where it can't be read) and ``problems``, never the key."""
-    problems = []
+    """A key file as data, never the key: ``fingerprint`` (empty where it can't be read), ``accepted``, ``problems``.
+
+    The fingerprint is of the key that this end proves; ``accepted`` has it and, during a rotation, those of the keys
+    beside it, which the peer may prove.
+    """
     try:
-        read_psk(path, owner)
+        keys, complaints = read_psks(path, owner)
     except PskError as error:
-        problems.append(str(error))
+        keys, complaints = _unsafe_key(path), (str(error),)
+    accepted = [fingerprint(key, salt) for key in keys]
+    return {
+        "path": path,
+        "fingerprint": accepted[0] if accepted else "",
+        "accepted": accepted,
+        "problems": [*complaints, *("{}: {}".format(path, text) for key in keys[:1] for text in _oddities(key))],
+    }
+
+
+def _unsafe_key(path: str) -> tuple[bytes, ...]:
+    """The key in a file that the daemon refuses, if there is one."""
     try:
         key = Path(path).read_bytes()
     except OSError:
-        key = b""
-    return {
-        "path": path,
-        "fingerprint": fingerprint(key, salt) if key else "",
-        "problems": problems + ["{}: {}".format(path, text) for text in _oddities(key)],
-    }
+        return ()
+    return (key,) if key else ()
 
 
 def _oddities(key: bytes) -> list[str]:
@@ -57,7 +67,7 @@ def key_paths(configuration: Effective) -> dict[str, str]:
 
 
 def compare_keys(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool | None:
-    """Whether two inspected keys are the same; None where one couldn't be read."""
+    """Whether each of two inspected ends accepts the key that the other proves; None where one couldn't be read."""
     if not ours.get("fingerprint") or not theirs.get("fingerprint"):
         return None
-    return bool(ours["fingerprint"] == theirs["fingerprint"])
+    return ours["fingerprint"] in theirs["accepted"] and theirs["fingerprint"] in ours["accepted"]

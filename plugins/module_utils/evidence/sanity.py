@@ -15,6 +15,8 @@ from typing import Any
 
 from ..ike.policy.sa import Network
 from . import packet_filter as filters
+from .freebsd import STATIC
+from .looking import FREEBSD, LINUX
 from .network import LOOPBACK, TUNNEL_KINDS, Link, Lookup, Route, Surroundings, Way, sample
 from .packet_filter import Packet
 from .verdict import Expectation
@@ -24,11 +26,17 @@ HOLDS, FAILS, UNSURE = "holds", "fails", "unsure"
 # Each check's name; a failure's is a cause of the diagnosis too.
 LEFTOVER, ROUTE, NO_XFRM, FORWARDING, RP_FILTER = "leftover_tunnel", "route", "xfrm_disabled", "forwarding", "rp_filter"
 SHADOWED, MASQUERADE, FORWARD_FILTER = "policy_shadowed", "masquerade", "forward_filter"
-IKE_FILTER, ESP_FILTER = "ike_filter", "esp_filter"
+IKE_FILTER, ESP_FILTER, TRANSLATED = "ike_filter", "esp_filter", "stale_translation"
+SEGMENTS = "segments"
 
 _IKE_PORTS = (500, 4500)
 _NO_WAY = ("unreachable", "blackhole", "prohibit", "throw")
 _STRICT = "1"
+_FORWARDING = {
+    LINUX: ((4, "net/ipv4/ip_forward"), (6, "net/ipv6/conf/all/forwarding")),
+    FREEBSD: ((4, "net/inet/ip/forwarding"), (6, "net/inet6/ip6/forwarding")),
+}
+_ENC = "enc0"  # where FreeBSD shows the tunnels' packets to its filters, if it's up
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ def _way(around: Surroundings, way: Way) -> Iterator[Check]:
     yield from _routes(around, way)
     yield from _shadows(around, way)
     yield from _masquerade(around, way)
+    yield from _translated(around, way)
     yield from _forward_chain(around, way)
 
 
@@ -74,7 +83,7 @@ def _leftovers(around: Surroundings, way: Way) -> Iterator[Check]:
         yield Check(LEFTOVER, FAILS, _leftover(link, link.name in routed, way))
     if not found:
         state = HOLDS if around.links else UNSURE
-        yield Check(LEFTOVER, state, "no ipip, gre, sit or vti device leads to {} or {}".format(way.peer, way.far))
+        yield Check(LEFTOVER, state, "no ipip, gre, gif, sit or vti device leads to {} or {}".format(way.peer, way.far))
 
 
 def _leftover(link: Link, routed: bool, way: Way) -> str:
@@ -87,7 +96,9 @@ def _routes(around: Surroundings, way: Way) -> Iterator[Check]:
     inner = around.inner(way.network)
     source = str(inner[1]) if inner else str(way.local)
     thieves = [
-        route for route in around.routes.get(str(way.far), ()) if route.kind in (*_NO_WAY, "local") or _dead(route)
+        route
+        for route in around.routes.get(str(way.far), ())
+        if route.kind in (*_NO_WAY, STATIC, "local") or _dead(route)
     ]
     for route in thieves:
         yield Check(ROUTE, FAILS, "a route takes {} away from the tunnel: {}".format(way.far, route))
@@ -100,7 +111,7 @@ def _routes(around: Surroundings, way: Way) -> Iterator[Check]:
 
 
 def _dead(route: Route) -> bool:
-    return route.device == LOOPBACK and route.kind == "unicast"
+    return route.device in LOOPBACK and route.kind == "unicast"
 
 
 def _asked(around: Surroundings, lookup: Lookup, what: str) -> Iterator[Check]:
@@ -119,7 +130,7 @@ def _asked(around: Surroundings, lookup: Lookup, what: str) -> Iterator[Check]:
 
 
 def _forwarding(around: Surroundings, expected: Expectation) -> Iterator[Check]:
-    for version, name in ((4, "net/ipv4/ip_forward"), (6, "net/ipv6/conf/all/forwarding")):
+    for version, name in _FORWARDING.get(around.system, _FORWARDING[LINUX]):
         if not any(network.version == version for network, _far in expected.networks):
             continue
         value = around.settings.get(name)
@@ -128,8 +139,8 @@ def _forwarding(around: Surroundings, expected: Expectation) -> Iterator[Check]:
 
 
 def _rp_filter(around: Surroundings, expected: Expectation) -> Iterator[Check]:
-    """Strict filtering harms where the peer's packets come by another device than the one that leads back to it."""
-    if expected.local.version != 4:
+    """Strict filtering, Linux's, harms where the peer's packets come by another device than leads back to it."""
+    if expected.local.version != 4 or around.system == FREEBSD:
         return
     lookup = around.lookups.get((str(expected.local), str(expected.peer)))
     home = around.device_of(str(expected.local))
@@ -139,7 +150,7 @@ def _rp_filter(around: Surroundings, expected: Expectation) -> Iterator[Check]:
         return
     back = lookup.route.device
     value = max(everywhere, around.settings.get("net/ipv4/conf/{}/rp_filter".format(home), "0"))
-    harmful = value == _STRICT and back not in (home, LOOPBACK)
+    harmful = value == _STRICT and back not in (home, *LOOPBACK)
     text = "rp_filter is {} on {}, and the way back to {} is {}".format(value, home, expected.peer, back)
     yield Check(RP_FILTER, FAILS if harmful else HOLDS, text)
 
@@ -208,7 +219,9 @@ def _shadow(
 
 
 def _masquerade(around: Surroundings, way: Way) -> Iterator[Check]:
-    packet = Packet(way.network, way.far, "tcp", 80, out_device=_out_device(around, way), ipsec=True)
+    """FreeBSD takes a packet into its tunnel before pf sees it on its way out: there only rules on enc0 matter."""
+    device = _ENC if around.system == FREEBSD else _out_device(around, way)
+    packet = Packet(way.network, way.far, "tcp", 80, out_device=device, ipsec=True)
     what = "{} -> {}".format(way.network, way.far)
     if around.filter is None:
         yield Check(MASQUERADE, UNSURE, "whether {} is translated: no packet filter could be read".format(what))
@@ -220,18 +233,65 @@ def _masquerade(around: Surroundings, way: Way) -> Iterator[Check]:
         yield _decided(MASQUERADE, fate, "{} is not translated".format(what))
 
 
+def _translated(around: Surroundings, way: Way) -> Iterator[Check]:
+    """Connections that began before the exemption. Nothing is said where the host's table can't be read."""
+    if around.translated is None:
+        return
+    stale = [one for one in around.translated if one.source in way.network and one.destination in way.far]
+    for one in stale:
+        text = "{} goes on as {}, as it did when it began".format(one, one.seen_as)
+        yield Check(TRANSLATED, FAILS, text)
+    if not stale:
+        text = "no connection {} -> {} is translated since earlier".format(way.network, way.far)
+        yield Check(TRANSLATED, HOLDS, text)
+
+
+def check_segments(around: Surroundings, way: Way) -> Iterator[Check]:
+    """Whether TCP's segments are made to fit, both ways. Where they aren't, hosts have to hear of it by ICMP."""
+    for source, destination in ((way.network, way.far), (way.far, way.network)):
+        what = "TCP's segments {} -> {}".format(source, destination)
+        if around.filter is not None and around.filter.clamps(Packet(source, destination, "tcp", 80, ipsec=True)):
+            yield Check(SEGMENTS, HOLDS, "{} are reduced to what fits".format(what))
+        else:
+            yield Check(SEGMENTS, UNSURE, "{}: no rule is seen that makes them fit, so that hangs on ICMP".format(what))
+
+
 def _forward_chain(around: Surroundings, way: Way) -> Iterator[Check]:
+    if around.system == FREEBSD:
+        yield from _forward_freebsd(around, way)
+        return
     outside = _out_device(around, way)
     inner = around.inner(way.network)
-    inside = inner[0] if inner and inner[0] != LOOPBACK else ""
+    inside = inner[0] if inner and inner[0] not in LOOPBACK else ""
     out = Packet(way.network, way.far, "tcp", 80, inside, outside, ipsec=True)
     back = Packet(way.far, way.network, "tcp", 80, outside, inside, ipsec=True)
     for packet in (out, back):
         yield _passes(around, FORWARD_FILTER, packet, filters.FORWARD)
 
 
+def _forward_freebsd(around: Surroundings, way: Way) -> Iterator[Check]:
+    """What goes into a tunnel is seen coming in from the LAN, what comes out of one is seen going out to the LAN.
+
+    ip_output(9) hands a packet to IPsec before its filters, and what IPsec took out isn't filtered as incoming again
+    (net.inet.ipsec.filtertunnel is 0).
+    """
+    inner = around.inner(way.network)
+    inside = inner[0] if inner and inner[0] not in LOOPBACK else ""
+    yield _passes(around, FORWARD_FILTER, Packet(way.network, way.far, "tcp", 80, in_device=inside), filters.INPUT)
+    yield _passes(around, FORWARD_FILTER, Packet(way.far, way.network, "tcp", 80, out_device=inside), filters.OUTPUT)
+    if (
+        around.filter is not None
+        and around.filter.chains
+        and any(link.name == _ENC and link.up for link in around.links)
+    ):
+        text = "{} is up: pf and ipfw see {} -> {} there too, which isn't followed".format(_ENC, way.network, way.far)
+        yield Check(FORWARD_FILTER, UNSURE, text)
+
+
 def _outer(around: Surroundings, expected: Expectation) -> Iterator[Check]:
     """IKE and ESP between the gateways, both ways."""
+    if expected.is_open:
+        return
     local, peer = ip_network(expected.local), ip_network(expected.peer)
     device = around.device_of(str(expected.local))
     kinds = [(IKE_FILTER, "udp", port) for port in _IKE_PORTS] + [(ESP_FILTER, "esp", 0)]

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from ..commands import Run
 from ..ike.kernel.base import KernelError
 from ..ike.kernel.open import open_kernel
+from ..ike.kernel.setkey_parser import FREEBSD_WINDOW_UNIT, SetkeyError, parse_sad, parse_spd
 from ..ike.kernel.statistics import meaning, read_statistics
+from ..ike.policy.sa import PolicyState, SaState
 from .daemon import Daemon, DaemonError
 from .kernel import policy_as_data, sa_as_data
 
@@ -24,22 +28,50 @@ _IP_COUNTERS = {
 _IP_COUNTER_FILES = ("/proc/net/netstat", "/proc/net/snmp")
 
 
-def databases(unseen: list[str]) -> dict[str, Any]:
-    """The kernel's SAD and SPD; empty where they couldn't be read, which is said in ``unseen``."""
-    now = time.time()
+def databases(run: Run, unseen: list[str]) -> dict[str, Any]:
+    """The kernel's SAD and SPD; empty where they couldn't be read, which is said in ``unseen``.
+
+    Where the kernel can't be asked, setkey(8) is, if the host has it: FreeBSD's base system does.
+    """
     try:
-        kernel = open_kernel()
-        try:
-            return {
-                "sas": [sa_as_data(sa, now) for sa in kernel.list_sas()],
-                "policies": [policy_as_data(policy, now) for policy in kernel.list_policies()],
-                "directions": ["out", "in", "fwd"] if kernel.forwards else ["out", "in"],
-            }
-        finally:
-            kernel.close()
+        states, policies, forwards = _ask_the_kernel()
     except KernelError as error:
-        unseen.append("the kernel's SAD and SPD: {}".format(error))
-        return {"sas": [], "policies": [], "directions": []}
+        try:
+            states, policies, forwards = _ask_setkey(run)
+        except SetkeyError as refusal:
+            unseen.append("the kernel's SAD and SPD: {}; setkey: {}".format(error, refusal))
+            return {"sas": [], "policies": [], "directions": []}
+    now = time.time()
+    return {
+        "sas": [sa_as_data(sa, now) for sa in states],
+        "policies": [policy_as_data(policy, now) for policy in policies],
+        "directions": ["out", "in", "fwd"] if forwards else ["out", "in"],
+    }
+
+
+_Databases = tuple[list[SaState], list[PolicyState], bool]  # SAs, policies, and whether there are some for forwarding
+
+
+def _ask_the_kernel() -> _Databases:
+    kernel = open_kernel()
+    try:
+        return kernel.list_sas(), kernel.list_policies(), kernel.forwards
+    finally:
+        kernel.close()
+
+
+def _ask_setkey(run: Run) -> _Databases:
+    """Raises SetkeyError. What setkey prints holds keys: it goes no further than into the parser, and in no message."""
+    linux = sys.platform.startswith("linux")
+    states = parse_sad(_setkey(run, "-D"), 1 if linux else FREEBSD_WINDOW_UNIT)
+    return states, parse_spd(_setkey(run, "-DP")), linux
+
+
+def _setkey(run: Run, option: str) -> str:
+    code, output, error = run(["setkey", option])
+    if code != 0:
+        raise SetkeyError(error.strip() or "code {}".format(code))
+    return output
 
 
 def counters(unseen: list[str]) -> list[dict[str, Any]]:

@@ -79,9 +79,10 @@ def _probed(pair: Pair) -> list[tuple[Any, End, End, Any, Any]]:
 def _stopped(pair: Pair, probe: Any, sender: End, receiver: End, source: Any, destination: Any) -> Symptom:
     """Along the probe's way and back, the first step at which no packet was counted.
 
-    Where the SA came up after the probe, it's the negotiation that stopped it; the other end's succeeded meanwhile.
+    Where there was no SA yet when the probe began, it's the negotiation that stopped it, even if the other end's has
+    succeeded meanwhile.
     """
-    if not sender.had_sa(probe["at"], source, destination):
+    if not sender.had_sa(probe, source, destination):
         return Symptom(_not_negotiated(pair), sender, receiver, source, destination)
     if not sender.moved("out", source, destination):
         return Symptom(NOTHING_LEAVES, sender, receiver, source, destination)

@@ -9,19 +9,22 @@ A verdict lists what holds and what is missing, each as a sentence that says wha
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS, INTEGRITIES, keyword_of
 from ..ike.policy.sa import ESP, FWD, IN, OUT, TUNNEL, Address, Network, Policy, PolicyState, SaState
 
-_USABLE = ("mature", "dying")  # a dying SA still carries traffic while its successor is negotiated
+USABLE = ("mature", "dying")  # a dying SA still carries traffic while its successor is negotiated
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """A tunnel as this end should have it. ``networks`` are pairs (local, peer), algorithms racoon2's keywords."""
+    """A tunnel as this end should have it. ``networks`` are pairs (local, peer), algorithms racoon2's keywords.
+
+    An end whose address isn't known beforehand is the unspecified one (see ``settled``).
+    """
 
     name: str
     local: Address
@@ -29,6 +32,11 @@ class Expectation:
     networks: tuple[tuple[Network, Network], ...]
     encryption: tuple[str, ...]
     integrity: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an end isn't known (yet)."""
+        return self.local.is_unspecified or self.peer.is_unspecified
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,30 @@ def expectation(data: Mapping[str, Any]) -> Expectation:
     )
 
 
+def settled(expected: Expectation, ends: Iterable[tuple[Address, Address]]) -> Expectation:
+    """With an end that wasn't known where the policies lead, if they know: ``ends`` are its outbound templates'."""
+    local, peer = next(iter(ends), (expected.local, expected.peer))
+    return replace(
+        expected,
+        local=local if expected.local.is_unspecified else expected.local,
+        peer=peer if expected.peer.is_unspecified else expected.peer,
+    )
+
+
+def settled_by(expected: Expectation, policies: Iterable[Mapping[str, Any]]) -> Expectation:
+    """The same by policies as data."""
+    networks = {(str(local), str(peer)) for local, peer in expected.networks}
+    found = [
+        policy["templates"][0]
+        for policy in policies
+        if policy["direction"] == OUT
+        and (policy["selector"]["source"], policy["selector"]["destination"]) in networks
+        and policy["templates"]
+    ]
+    ends = [(ipaddress.ip_address(one["source"]), ipaddress.ip_address(one["destination"])) for one in found]
+    return settled(expected, ends)
+
+
 def _network(text: str) -> Network:
     return ipaddress.ip_network(text)
 
@@ -74,6 +106,8 @@ def judge(
         (state.policy.direction, state.policy.selector.source, state.policy.selector.destination): state.policy
         for state in policies
     }
+    outbound = [found[key] for key in ((OUT, *networks) for networks in expected.networks) if key in found]
+    expected = settled(expected, [(one.source, one.destination) for policy in outbound for one in policy.templates[:1]])
     directions = (OUT, IN, FWD) if forwards else (OUT, IN)
     findings = [
         finding for networks in expected.networks for finding in _pair(expected, networks, directions, sas, found)
@@ -147,7 +181,7 @@ def _faults(expected: Expectation, sa: SaState) -> Iterator[str]:
     if sa.state == "larval":
         yield "is larval: its negotiation isn't finished"
         return
-    if sa.state not in _USABLE:
+    if sa.state not in USABLE:
         yield "is {}".format(sa.state)
     if sa.mode != TUNNEL:
         yield "has mode {}, {} was asked for".format(sa.mode, TUNNEL)

@@ -50,10 +50,15 @@ class Watch:
     def _ask(self, names: Iterable[str], start: float, asked: set[str]) -> None:
         """Ask for tunnels, each once and all at the same time; the daemon answers each when it's up or has failed."""
         elapsed = time.monotonic() - start
-        for name in sorted(names):
+        for name in sorted(set(names) - self._answering):
             if self.bring_up and (name in self.initiators or elapsed >= self.timeout * _PATIENCE):
                 asked.add(name)
                 threading.Thread(target=self._bring_up, args=(name, self.timeout - elapsed), daemon=True).start()
+
+    @property
+    def _answering(self) -> set[str]:
+        """The tunnels that only the peer can begin."""
+        return {expected.name for expected in self.expectations if expected.peer.is_unspecified}
 
     def _bring_up(self, name: str, seconds: float) -> None:
         try:

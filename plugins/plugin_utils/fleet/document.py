@@ -53,7 +53,7 @@ def _site(plan: Plan, name: str, answer: Answer) -> dict[str, Any]:
     site, daemon = plan.sites[name], answer.get("daemon", {})
     return {
         "name": name,
-        "address": str(site.address),
+        "address": site.shown_address,
         "networks": [str(network) for network in site.networks],
         "managed": site.managed,
         "answers": bool(daemon.get("answers")),
@@ -134,13 +134,13 @@ def _child(child: Mapping[str, Any], traffic: Mapping[tuple, int]) -> dict[str, 
 
 
 def _traffic(end: TunnelEnd, answer: Answer) -> dict[tuple[str, str], int]:
-    """What the kernel's SAs with this peer have carried, by direction and SPI."""
-    peer = str(end.peer.address)
+    """What the kernel's SAs with this peer have carried, by direction and SPI; with any peer that may be anywhere."""
+    peer, local = str(end.peer.address), str(end.local.own_address)
     found = {}
     for sa in answer.get("sas", ()):
-        if sa["source"] == peer:
+        if peer == sa["source"] or (end.peer.address is None and local == sa["destination"]):
             found["in", sa["spi"]] = sa["bytes"]
-        elif sa["destination"] == peer:
+        elif peer == sa["destination"] or (end.peer.address is None and local == sa["source"]):
             found["out", sa["spi"]] = sa["bytes"]
     return found
 

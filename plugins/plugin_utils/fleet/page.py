@@ -15,7 +15,7 @@ from .topology_map import topology_map
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --paper: #fff; --soft: #5c6b7a; --rule: #d5dce3; --panel: #f5f7f9;
-  --up: #1a7f4b; --partly: #b35c00; --connecting: #1f5fbf; --down: #c0262d; --unknown: #78838f; }
+  --up: #1a7f4b; --partly: #a65400; --connecting: #1f5fbf; --down: #c0262d; --unknown: #5f6b77; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e9ef; --paper: #14191f; --soft: #9aa8b5; --rule: #323c46;
   --panel: #1b222a; --up: #4cc38a; --partly: #f0a04b; --connecting: #6ea8ff; --down: #ff6f6f; --unknown: #93a0ac; } }
 * { box-sizing: border-box; }
@@ -24,7 +24,8 @@ body { margin: 0 auto; max-width: 1100px; padding: 24px; color: var(--ink); back
 h1 { font-size: 24px; margin: 0; } h2 { font-size: 18px; margin: 32px 0 8px; } p { margin: 4px 0; }
 .soft { color: var(--soft); }
 svg { display: block; width: 100%; max-height: 680px; margin: 16px 0; background: var(--panel); border-radius: 8px; }
-svg line { stroke: var(--unknown); stroke-width: 2.5; } svg a:hover line, svg a:focus line { stroke-width: 6; }
+svg line { stroke: var(--unknown); stroke-width: 2.5; } svg.many line { stroke-width: 1.5; }
+svg a:hover line, svg a:focus line { stroke-width: 6; }
 svg .up { stroke: var(--up); } svg .partly { stroke: var(--partly); stroke-dasharray: 10 4; }
 svg .connecting { stroke: var(--connecting); stroke-dasharray: 2 5; }
 svg .down { stroke: var(--down); stroke-dasharray: 6 6; } svg .unknown { stroke-dasharray: 1 7; }
@@ -36,11 +37,16 @@ svg text { fill: var(--ink); font-size: 14px; paint-order: stroke; stroke: var(-
 .state.down { color: var(--down); } .state.unknown { color: var(--unknown); }
 details { border-bottom: 1px solid var(--rule); padding: 6px 0; } summary { cursor: pointer; }
 details > div { padding: 4px 0 8px 18px; } :target { background: var(--panel); }
-table { border-collapse: collapse; width: 100%; margin: 8px 0; font-size: 14px;
-  table-layout: fixed; } td { overflow-wrap: anywhere; } .pairs th:nth-child(3), .pairs th:nth-child(4) { width: 21%; }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 24px; } .legend .state { min-width: 0; }
+.legend svg { display: inline-block; width: 44px; height: 8px; margin: 0 6px 0 0; background: none;
+  vertical-align: middle; }
+table { border-collapse: collapse; width: 100%; margin: 8px 0; font-size: 14px; table-layout: fixed; }
+td { overflow-wrap: anywhere; } .pairs th { width: 12%; } .pairs th:nth-child(4) { width: 22%; }
+.pairs th:nth-child(-n+2) { width: 15%; }
 th, td { text-align: left; vertical-align: top; padding: 4px 12px 4px 0; border-bottom: 1px solid var(--rule); }
 th { color: var(--soft); font-weight: 600; } code { font-size: 13px; }
-@media print { body { max-width: none; padding: 0; } svg { background: none; max-height: 45vh; }
+@media print { body { max-width: none; padding: 0; } .pairs { font-size: 10.5px; } .pairs td { padding-right: 6px; }
+  svg { background: none; max-height: 45vh; }
   details, tr { break-inside: avoid; } details::details-content { content-visibility: visible; } }
 """
 
@@ -67,13 +73,12 @@ def fleet_page(document: Mapping[str, Any]) -> str:
 
 
 def _legend() -> str:
-    line = '<svg viewBox="0 0 44 8" style="{}"><line class="{}" x1="0" y1="4" x2="44" y2="4"/></svg>'
-    style = "display:inline-block;width:44px;height:8px;margin:0 6px 0 0;background:none;vertical-align:middle"
+    line = '<svg viewBox="0 0 44 8"><line class="{}" x1="0" y1="4" x2="44" y2="4"/></svg>'
     entries = [
-        '{line}<span class="state {state}">{state}</span>'.format(line=line.format(style, state), state=state)
+        '<span>{line}<span class="state {state}">{state}</span></span>'.format(line=line.format(state), state=state)
         for state in reversed(STATES)
     ]
-    return "<p>{}</p>".format(" ".join(entries))
+    return '<p class="legend">{}</p>'.format("".join(entries))
 
 
 def _tunnels(document: Mapping[str, Any]) -> list[str]:
@@ -102,6 +107,8 @@ def _end(end: Mapping[str, Any]) -> str:
     seen = '<p><b>Seen from {}</b> <span class="soft">{}</span></p>'.format(escape(end["site"]), escape(_ike(end)))
     if not end["answers"]:
         return seen
+    if not any(pair["child"] for pair in end["networks"]):
+        return seen + "".join(_bare_pair(pair) for pair in end["networks"])
     rows = "".join(_pair(pair) for pair in end["networks"])
     head = "<tr><th>Here<th>There<th>State<th>ESP<th>SPIs in, out<th>Age<th>In, out</tr>"
     return '{}<table class="pairs">{}{}</table>'.format(seen, head, rows)
@@ -119,9 +126,18 @@ def _ike(end: Mapping[str, Any]) -> str:
     )
 
 
+def _bare_pair(pair: Mapping[str, Any]) -> str:
+    """A line for networks without SAs: a table of them would be empty."""
+    return "<p>{} to {}: {}</p>".format(*(escape(pair[key]) for key in ("local", "peer")), escape(_said(pair)))
+
+
+def _said(pair: Mapping[str, Any]) -> str:
+    return pair["reason"] or pair["state"]
+
+
 def _pair(pair: Mapping[str, Any]) -> str:
     child = pair["child"]
-    cells = [pair["local"], pair["peer"], pair["reason"] or pair["state"]]
+    cells = [pair["local"], pair["peer"], _said(pair)]
     if child is None:
         cells += [""] * 4
     else:

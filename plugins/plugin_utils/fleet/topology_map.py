@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -21,6 +21,7 @@ _MARGIN = 30
 _LEAST_RADIUS = 170
 _ARC = 22  # between two sites
 _UPRIGHT = 16  # with more sites than this, names stand like the spokes of a wheel
+_MANY = 30  # with more tunnels than this, lines are thin
 _HUB_FACTOR = 3  # a hub has this many times the tunnels of a middling site
 
 
@@ -29,12 +30,23 @@ def topology_map(document: Mapping[str, Any]) -> str:
     names = [site["name"] for site in document["sites"]]
     radius = max(_LEAST_RADIUS, _ARC * len(names) / (2 * math.pi))
     places = _places(names, _hubs(names, document["tunnels"]), radius)
-    half = radius + _MARGIN + _LETTER * max(map(len, names), default=0)
+    edge = _MARGIN + _LETTER * max(map(len, names), default=0)
+    left, top, right, bottom = _extent(list(places.values()) or [(0.0, 0.0)])
+    box = (left - edge, top - edge, right - left + 2 * edge, bottom - top + 2 * edge)
     lines = [_line(number, tunnel, places) for number, tunnel in enumerate(document["tunnels"])]
     dots = [_dot(site, *places[site["name"]], len(names)) for site in document["sites"]]
-    return '<svg viewBox="{0:.0f} {0:.0f} {1:.0f} {1:.0f}" role="img" aria-label="{2}">{3}</svg>'.format(
-        -half, 2 * half, "Topology: sites and the states of their tunnels", "".join(lines + dots)
+    return '<svg viewBox="{}"{} role="img" aria-label="{}">{}</svg>'.format(
+        " ".join(map("{:.0f}".format, box)),
+        ' class="many"' if len(lines) > _MANY else "",
+        "Topology: sites and the states of their tunnels",
+        "".join(lines + dots),
     )
+
+
+def _extent(places: Iterable[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """The smallest and largest coordinates: left, top, right, bottom."""
+    xs, ys = zip(*places)
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _hubs(names: Sequence[str], tunnels: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -19,11 +19,11 @@ config setup
 """
 _CONNECTION = """\
 conn {end.name}-{number}
-    left={end.local.own_address}
-    leftid={end.local.address}
+    left={left}
+    leftid={left_id}
     leftsubnet={local}
-    right={end.peer.address}
-    rightid={end.peer.address}
+    right={right}
+    rightid={right_id}
     rightsubnet={peer}
     authby=secret
     ikev2={version}
@@ -35,7 +35,7 @@ conn {end.name}-{number}
     dpddelay={chosen.dpd_delay}
     dpdtimeout={timeout}
     type=tunnel
-    auto=ondemand
+    auto={start}
 """
 _DPD_TRIES = 5
 
@@ -50,7 +50,9 @@ def libreswan_secrets(ends: Sequence[TunnelEnd], keys: Mapping[str, bytes]) -> s
     """One line for each peer, the key in base64: any byte may be in it."""
     return "".join(
         "{} {} : PSK 0s{}\n".format(
-            end.local.address, end.peer.address, base64.b64encode(keys[end.name]).decode("ascii")
+            LIBRESWAN.identity(end.local),
+            LIBRESWAN.identity(end.peer),
+            base64.b64encode(keys[end.name]).decode("ascii"),
         )
         for end in ends
     )
@@ -65,6 +67,11 @@ def _connections(end: TunnelEnd) -> Iterator[str]:
             local=local,
             peer=peer,
             chosen=chosen,
+            left=end.local.own_address or "%defaultroute",
+            left_id=LIBRESWAN.identity(end.local),
+            right=end.peer.address or end.peer.host_name or "%any",
+            right_id=LIBRESWAN.identity(end.peer),
+            start=LIBRESWAN.start(end),
             version="insist" if chosen.version == 2 else "no",
             ike=",".join(_ike(chosen)),
             esp=",".join(_esp(chosen)),
@@ -77,16 +84,22 @@ def _ike(chosen: Cryptography) -> Iterator[str]:
     """One proposal for AEADs, whose second word is the PRF, one for the others, whose second word is both."""
     groups = LIBRESWAN.exchanges(chosen.groups)
     digests = {True: LIBRESWAN.digests(chosen.ike_prf), False: LIBRESWAN.digests(chosen.ike_hash)}
-    for aead, words in digests.items():
-        ciphers = LIBRESWAN.ciphers(chosen.ike_encryption, aead)
-        if ciphers:
-            yield "{}-{}-{}".format("+".join(ciphers), "+".join(words), "+".join(groups))
+    return _proposals(chosen.ike_encryption, digests, groups)
 
 
 def _esp(chosen: Cryptography) -> Iterator[str]:
     groups = LIBRESWAN.exchanges(pfs_groups(chosen))
     digests = {True: [], False: LIBRESWAN.digests(chosen.esp_integrity)}
+    return _proposals(chosen.esp_encryption, digests, groups)
+
+
+def _proposals(encryption: Sequence[str], digests: Mapping[bool, list[str]], groups: list[str]) -> Iterator[str]:
+    """``digests`` are those that go with AEADs, and those that go with the others; there may be none, nor groups.
+
+    After a hyphen pluto takes a group for a digest, where an AEAD has none: they stand behind a semicolon.
+    """
     for aead, words in digests.items():
-        ciphers = LIBRESWAN.ciphers(chosen.esp_encryption, aead)
+        ciphers = LIBRESWAN.ciphers(encryption, aead)
         if ciphers:
-            yield "-".join("+".join(part) for part in (ciphers, words, groups) if part)
+            named = "-".join("+".join(part) for part in (ciphers, words) if part)
+            yield ";".join([named, "+".join(groups)] if groups else [named])

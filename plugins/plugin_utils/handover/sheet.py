@@ -76,14 +76,21 @@ def _tunnel(end: TunnelEnd) -> str:
     return "Tunnel to {}\n{}".format(end.peer.name, rows)
 
 
+def _identity(site: Site, family: int) -> str:
+    kind, value = site.identity
+    return "IPv{} address {}".format(family, value) if kind == "ipaddr" else "FQDN {}".format(value)
+
+
 def _rows(end: TunnelEnd) -> Iterator[tuple[str, str]]:
-    chosen, family = end.profile.cryptography, "IPv{} address".format(end.peer.address.version)
-    yield "your public address", str(end.local.address)
-    if end.local.own_address != end.local.address:
+    chosen = end.profile.cryptography
+    yield "your public address", end.local.shown_address
+    if end.local.own_address not in (end.local.address, None):
         yield "your own address, behind NAT", str(end.local.own_address)
-    yield "our address", str(end.peer.address)
-    yield "your identity", "{} {}".format(family, end.local.address)
-    yield "our identity", "{} {}".format(family, end.peer.address)
+    yield "our address", end.peer.shown_address
+    yield "your identity", _identity(end.local, end.family)
+    yield "our identity", _identity(end.peer, end.family)
+    if end.local.unknown or end.peer.unknown:
+        yield "who begins", "you" if end.local.unknown else "we"
     yield "authentication", "pre-shared key, secret/{}.psk: its bytes, without a newline".format(end.name)
     yield "IKE", "version 2" if chosen.version == 2 else "version 1, main mode"
     yield "IKE encryption", ", ".join(chosen.ike_encryption)
@@ -92,6 +99,9 @@ def _rows(end: TunnelEnd) -> Iterator[tuple[str, str]]:
     if chosen.ike_prf:
         yield "IKE PRF", ", ".join(chosen.ike_prf)
     yield "IKE group", ", ".join(chosen.groups)
+    for number, level in enumerate(chosen.additional, 1):
+        if level:
+            yield "additional key exchange {}".format(number), ", ".join(level)
     yield "IKE lifetime", "{} seconds".format(chosen.ike_lifetime)
     yield "IPsec", "ESP, tunnel mode"
     yield "ESP encryption", ", ".join(chosen.esp_encryption)

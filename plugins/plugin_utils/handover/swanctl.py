@@ -12,21 +12,22 @@ from ...module_utils.ike.config.build import Profile as Cryptography
 from ..plan import TunnelEnd
 from .vocabulary import STRONGSWAN, pfs_groups
 
+_ANY = "%any"
 _CONNECTION = """\
     {end.name} {{
         version = {chosen.version}
-        local_addrs = {end.local.own_address}
-        remote_addrs = {end.peer.address}
+        local_addrs = {local_address}
+        remote_addrs = {peer_address}
         proposals = {proposals}
         {renewal} = {ike_renewal}s
         dpd_delay = {chosen.dpd_delay}s
         local {{
             auth = psk
-            id = {end.local.address}
+            id = {local_id}
         }}
         remote {{
             auth = psk
-            id = {end.peer.address}
+            id = {peer_id}
         }}
         children {{
 {children}
@@ -41,12 +42,12 @@ _CHILD = """\
                 mode = tunnel
                 rekey_time = {renewal}s
                 life_time = {chosen.child_lifetime}s
-                start_action = trap
+                start_action = {start}
             }}"""
 _ENTRY = """\
     ike-{end.name} {{
-        id-1 = {end.local.address}
-        id-2 = {end.peer.address}
+        id-1 = {local_id}
+        id-2 = {peer_id}
         secret = 0s{key}
     }}
 """
@@ -60,7 +61,10 @@ def swanctl_connections(ends: Sequence[TunnelEnd]) -> str:
 def swanctl_secrets(ends: Sequence[TunnelEnd], keys: Mapping[str, bytes]) -> str:
     """``secrets { … }``, the keys in base64: any byte may be in them."""
     return "secrets {{\n{}}}\n".format(
-        "\n".join(_ENTRY.format(end=end, key=base64.b64encode(keys[end.name]).decode("ascii")) for end in ends)
+        "\n".join(
+            _ENTRY.format(end=end, key=base64.b64encode(keys[end.name]).decode("ascii"), **_identities(end))
+            for end in ends
+        )
     )
 
 
@@ -75,17 +79,25 @@ def _connection(end: TunnelEnd) -> str:
             chosen=chosen,
             proposals=", ".join(_esp(chosen)),
             renewal=_renewal(chosen.child_lifetime),
+            start=STRONGSWAN.start(end),
         )
         for number, (local, peer) in enumerate(end.networks, 1)
     )
     return _CONNECTION.format(
         end=end,
         chosen=chosen,
+        local_address=end.local.own_address or _ANY,
+        peer_address=end.peer.address or end.peer.host_name or _ANY,
+        **_identities(end),
         proposals=", ".join(_ike(chosen)),
         renewal="rekey_time" if chosen.version == 2 else "reauth_time",  # version 1 has no other way to renew it
         ike_renewal=_renewal(chosen.ike_lifetime),
         children=children,
     )
+
+
+def _identities(end: TunnelEnd) -> dict[str, str]:
+    return {"local_id": STRONGSWAN.identity(end.local), "peer_id": STRONGSWAN.identity(end.peer)}
 
 
 def _ike(chosen: Cryptography) -> Iterator[str]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the tanuki.ipsec founders
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A profile's algorithms in other daemons' words. What a daemon has no word for raises Untold."""
+"""A tunnel's algorithms, identities and start in other daemons' words. What a daemon has no word for raises Untold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ...module_utils.ike.config.build import Profile as Cryptography
 from ...module_utils.ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS
+from ..inventory import Site
+from ..plan import TunnelEnd
 
 
 class Untold(ValueError):
@@ -18,12 +20,20 @@ class Untold(ValueError):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How one daemon writes algorithms: encryption, hashes (of any use), groups."""
+    """How one daemon writes algorithms: encryption, hashes (of any use), groups.
+
+    ``fqdn`` stands before an identity that is one. ``answers``, ``begins`` and ``waits`` are how a connection starts:
+    by the peer, at once, by its first packet.
+    """
 
     daemon: str
     encryption: Mapping[str, str]
     hashes: Mapping[str, str]
     groups: Mapping[str, str]
+    fqdn: str
+    answers: str
+    begins: str
+    waits: str
 
     def ciphers(self, names: Sequence[str], aead: bool) -> list[str]:
         """The words of those ciphers that are, or aren't, AEADs: the two kinds stand in different proposals."""
@@ -34,6 +44,16 @@ class Vocabulary:
 
     def exchanges(self, names: Sequence[str]) -> list[str]:
         return [self._word(self.groups, name) for name in names]
+
+    def identity(self, site: Site) -> str:
+        kind, value = site.identity
+        return self.fqdn + value if kind == "fqdn" else value
+
+    def start(self, end: TunnelEnd) -> str:
+        """Who knows where the other one is begins."""
+        if end.peer.unknown:
+            return self.answers
+        return self.begins if end.local.unknown else self.waits
 
     def _word(self, words: Mapping[str, str], name: str) -> str:
         if name not in words:
@@ -75,6 +95,10 @@ STRONGSWAN = Vocabulary(
         "hmac_sha2_512": "sha512",
     },
     {**_MODP, "ecp256": "ecp256", "ecp384": "ecp384", "ecp521": "ecp521", "curve25519": "x25519"},
+    fqdn="fqdn:",
+    answers="none",
+    begins="start",
+    waits="trap",
 )
 
 LIBRESWAN = Vocabulary(
@@ -100,4 +124,8 @@ LIBRESWAN = Vocabulary(
         "hmac_sha2_512": "sha2_512",
     },
     {**_MODP, "ecp256": "dh19", "ecp384": "dh20", "ecp521": "dh21", "curve25519": "dh31"},
+    fqdn="@",
+    answers="add",
+    begins="start",
+    waits="ondemand",
 )

@@ -48,7 +48,7 @@ class SimulatedFreebsd:
         self.told = []
 
     def run(self, command):
-        handlers = {"sysctl": self._set, "sysrc": self._set, "service": self._service}
+        handlers = {"sysctl": self._set, "sysrc": self._set, "service": self._service, "route": self._route}
         if command[0] in handlers:
             return handlers[command[0]](command)
         if command[0] in ("ifconfig", "netstat"):
@@ -61,8 +61,20 @@ class SimulatedFreebsd:
             known = command[2] in table
             return (0, table[command[2]] + "\n", "") if known else (1, "", "unknown variable\n")
         self.told.append(" ".join(command))
+        if command[1] == "-x":
+            del table[command[2]]
+            return 0, "", ""
         name, _, value = command[1].partition("=")
+        if name.endswith("-"):  # sysrc takes a word out of a list
+            name = name[:-1]
+            value = " ".join(word for word in table[name].split() if word != value)
         table[name] = value
+        return 0, "", ""
+
+    def _route(self, command):
+        self.told.append(" ".join(command))
+        target = command[-2]
+        self.netstat = "".join(line for line in self.netstat.splitlines(True) if not line.startswith(target + " "))
         return 0, "", ""
 
     def _service(self, command):

@@ -28,7 +28,7 @@ def host(tmp_path):
 
 def test_a_fresh_host_gets_everything_and_a_running_service(host):
     outcome = host.deploy()
-    assert host.commands == ["enable", "start"] and outcome.changed
+    assert host.commands == ["gateway enable", "gateway start", "enable", "start"] and outcome.changed
     for role, path in host.paths.items():
         assert path.read_bytes() == CONTENTS[role]
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -57,9 +57,11 @@ def test_what_differs_is_asked_for_and_nothing_else(host):
     [
         ("application", ["restart", "status"]),
         ("unit", ["daemon-reload", "restart"]),
-        ("configuration", ["reload"]),
-        ("psk", ["reload"]),
+        ("configuration", ["status", "reload", "status"]),
+        ("psk", ["status", "reload", "status"]),
         ("sysctl", []),
+        ("gateway", ["gateway reload"]),
+        ("gateway_unit", ["daemon-reload"]),
     ],
 )
 def test_the_service_is_told_no_more_than_a_change_needs(host, role, commands):
@@ -68,10 +70,34 @@ def test_the_service_is_told_no_more_than_a_change_needs(host, role, commands):
     assert host.commands == commands and outcome.files == {str(host.paths[role]): "updated"}
 
 
+def test_rules_that_somebody_flushed_are_loaded_again(host):
+    host.deploy()
+    host.rules_loaded = False
+    foreseen = host.deploy(dry=True)
+    assert foreseen.service == ("gateway reload",) and host.commands == []
+    assert host.deploy().service == ("gateway reload",) and host.commands == ["gateway reload"]
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_rules_that_no_packet_filter_can_load_are_a_warning(host, dry):
+    outcome = host.deploy(host.wanted(gateway=b"useless"), dry=dry)
+    assert outcome.warnings == ["neither nftables nor iptables works on this host"]
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_rules_that_the_packet_filter_refuses_change_nothing(host, dry):
+    host.deploy()
+    before = {path: path.read_bytes() for path in host.root.rglob("*") if path.is_file()}
+    with pytest.raises(DeployError, match=r"lib/gateway, nothing was changed:\nsyntax error, unexpected wrong"):
+        host.deploy(host.wanted(gateway=b"wrong", psk=b"new key"), dry=dry)
+    assert {path: path.read_bytes() for path in host.root.rglob("*") if path.is_file()} == before
+    assert host.commands == []
+
+
 def test_a_daemon_that_fails_over_and_over_is_started_afresh(host):
     """What systemd is just starting may hold halves of the old program and of the new one."""
     host.starting = True
-    assert host.deploy().service == ("enable", "restart")
+    assert host.deploy().service[-2:] == ("enable", "restart")
 
 
 def test_check_mode_on_a_fresh_host_writes_nothing_and_says_everything(host):
@@ -79,7 +105,7 @@ def test_check_mode_on_a_fresh_host_writes_nothing_and_says_everything(host):
     outcome = host.deploy(dry=True)
     assert host.files() == before and host.commands == []
     assert set(outcome.files) >= {str(path) for path in host.paths.values()}
-    assert outcome.service == ("enable", "start") and outcome.settings == {"net.ipv4.ip_forward": "1"}
+    assert outcome.service[-2:] == ("enable", "start") and outcome.settings == {"net.ipv4.ip_forward": "1"}
 
 
 def test_check_mode_says_what_the_run_then_does(host):
@@ -168,9 +194,17 @@ def test_a_daemon_that_does_not_start_is_reported_with_its_last_words(host):
         host.deploy()
 
 
+def test_a_service_that_systemd_says_nothing_of_is_not_taken_for_a_stopped_one(host):
+    host.deploy()
+    host.mute = True
+    with pytest.raises(DeployError, match=r"systemd can't be asked about tanuki-iked\.service: it said nothing"):
+        host.deploy()
+
+
 def test_a_reload_says_which_tunnels_changed(host):
     host.deploy()
-    assert host.deploy(host.wanted(configuration=b"interface { ike };\n")).tunnels == {"changed": ["osaka"]}
+    outcome = host.deploy(host.wanted(configuration=b"interface { ike };\n"))
+    assert outcome.tunnels == {"changed": ["osaka"], "disturbed": []}
 
 
 def test_a_new_program_takes_over_without_a_restart(host):
@@ -184,7 +218,7 @@ def test_a_refused_reload_is_reported_and_done_again_by_the_next_run(host):
     host.deploy()
     host.control.answer = {"ok": False, "error": "210.11.11.11 port 500: Address in use"}
     changed = host.wanted(configuration=b"interface { ike };\n")
-    with pytest.raises(DeployError, match=r"reload: 210\.11\.11\.11 port 500: Address in use"):
+    with pytest.raises(DeployError, match=r"status: 210\.11\.11\.11 port 500: Address in use"):
         host.deploy(changed)
     host.control.answer = {"ok": True, "changes": {}}
     assert host.deploy(changed).service == ("reload",)
@@ -253,3 +287,26 @@ def test_a_manifest_is_read_as_it_was_written(host, tmp_path):
     manifest = load_manifest(host.target.manifest)
     save_manifest(tmp_path / "copy.json", manifest)
     assert load_manifest(tmp_path / "copy.json") == manifest
+
+
+def tunnel(name, *spis):
+    """The last one carries the traffic."""
+    states = ["rekeyed"] * (len(spis) - 1) + ["up"]
+    return {"name": name, "child_sas": [{"spi_in": spi, "state": state} for spi, state in zip(spis, states)]}
+
+
+@pytest.mark.parametrize(
+    ("after", "disturbed"),
+    [
+        ([tunnel("kept", "0x1"), tunnel("changed", "0x9")], []),
+        ([tunnel("kept", "0x1", "0x3"), tunnel("changed")], []),  # it was just rekeyed
+        ([tunnel("kept", "0x3"), tunnel("changed")], ["kept"]),
+        ([tunnel("kept"), tunnel("changed")], ["kept"]),
+    ],
+)
+def test_a_tunnel_that_was_to_go_on_and_lost_its_sas_is_named(host, after, disturbed):
+    host.deploy()
+    host.control.answer = {"ok": True, "changes": {"kept": ["kept"], "changed": ["changed"]}}
+    host.control.tunnels = [[tunnel("kept", "0x0", "0x1"), tunnel("changed", "0x2")], after]
+    outcome = host.deploy(host.wanted(configuration=b"another"))
+    assert outcome.tunnels == {"kept": ["kept"], "changed": ["changed"], "disturbed": disturbed}

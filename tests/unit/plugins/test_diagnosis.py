@@ -8,7 +8,8 @@ import pytest
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.causes import CAUSES, table
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.diagnosis import diagnose, report
 
-from tests.unit.plugins.told import Told, esp_is_lost, evidence, ike_sa, probe
+from tests.faults.faults import FAULTS
+from tests.unit.plugins.told import SPAN, Told, capture, esp_is_lost, evidence, ike_sa, probe
 
 GUIDE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
 
@@ -65,6 +66,16 @@ def ike_unreachable(told):
     told.after["tokyo"]["ike_sas"] = [ike_sa("tokyo", "connecting")]
 
 
+def udp4500_lost(told):
+    told.stopped(left=3, came=0)
+    told.captures = {"tokyo": capture(udp_4500=(3, 0)), "osaka": capture(udp_4500=(0, 0))}
+
+
+def clock(told):
+    for moments in (told.before, told.after):
+        moments["osaka"]["time"] += 3600
+
+
 def policy_missing(told):
     told.stopped(left=0, came=0)
     told.after["tokyo"]["policies"].pop(0)
@@ -106,8 +117,8 @@ def failed(check, **counts):
     return spoil
 
 
-def leftover_tunnel(told):
-    told.fails("tokyo", "leftover_tunnel")
+def does_no_harm_yet(name):
+    return lambda told: told.fails("tokyo", name)
 
 
 SPOILS = {
@@ -132,9 +143,12 @@ SPOILS = {
     "one_sided": one_sided,
     "kernel_refuses": kernel_refuses,
     "ike_unreachable": ike_unreachable,
+    "udp4500_lost": udp4500_lost,
     "esp_lost": esp_is_lost,
+    "clock": clock,
     "mtu": mtu,
-    "leftover_tunnel": leftover_tunnel,
+    "stale_translation": does_no_harm_yet("stale_translation"),
+    "leftover_tunnel": does_no_harm_yet("leftover_tunnel"),
     "negotiation": negotiation,
     "target_silent": target_silent,
 }
@@ -162,6 +176,13 @@ def test_a_fault_in_waiting_comes_after_the_one_that_does_harm():
     psk_differs_only["fingerprint"] = "0123"
     names = [(finding.cause.name, finding.explains) for finding in diagnose(told.pair()).findings]
     assert names == [("esp_lost", True), ("psk_differs", False)]
+
+
+def test_a_gateway_that_does_not_forward_is_no_reason_for_what_gateways_send_each_other_to_be_lost():
+    told = Told()
+    esp_is_lost(told)
+    told.fails("osaka", "forwarding")
+    assert [one.cause.name for one in diagnose(told.pair()).findings] == ["esp_lost", "forwarding"]
 
 
 def test_two_faults_are_both_named():
@@ -215,16 +236,67 @@ def test_a_rekey_is_no_fault():
     assert diagnose(told.pair()).healthy
 
 
-def test_an_sa_that_came_up_after_the_probe_explains_why_it_was_not_answered():
-    """One end may initiate what the other is refused: PFS, proposal_check."""
+def test_an_sa_that_came_up_after_a_probe_began_explains_why_it_was_not_answered():
+    """One end may initiate what the other is refused: PFS, proposal_check. The other end's pings move the counters."""
     told = Told()
     pfs_differs(told)
     told.after = {name: {**told.after[name], "sas": evidence(name)["sas"]} for name in told.after}
-    for name in told.after:
-        for sa in told.after[name]["sas"]:
-            sa["age"] = 1
     diagnosis = diagnose(told.pair())
     assert diagnosis.findings[0].cause.name == "pfs_differs" and diagnosis.findings[0].explains
+
+
+def test_an_sa_that_a_rekey_has_replaced_since_the_probe_was_there():
+    told = Told()
+    told.stopped(left=3, came=3)
+    for name in told.after:
+        told.after[name]["sas"] = [{**sa, "spi": sa["spi"] + "f", "packets": 4} for sa in told.after[name]["sas"]]
+    assert diagnose(told.pair()).findings[0].cause.name == "target_silent"
+
+
+def test_sas_that_an_end_had_lost_are_named_although_the_pings_have_mended_it():
+    told = Told()
+    for name in told.after:
+        told.after[name]["sas"] = [{**sa, "spi": sa["spi"] + "f"} for sa in told.after[name]["sas"]]
+    told.before["osaka"]["sas"] = []
+    diagnosis = diagnose(told.pair())
+    assert [finding.cause.name for finding in diagnosis.findings] == ["one_sided"] and not diagnosis.healthy
+    assert ("osaka", "had no inbound SA of tokyo then") in diagnosis.findings[0].signs
+
+
+@pytest.mark.parametrize("lacks", ["sas of one that comes up", "both, since the kernel could not be read"])
+def test_an_end_that_was_looked_at_too_early_has_lost_nothing(lacks):
+    """Hosts aren't looked at in the same moment, and a tunnel may come up in between."""
+    told = Told()
+    told.before["osaka"]["sas"] = []
+    if lacks != "sas of one that comes up":
+        told.before["osaka"]["directions"] = []
+        told.after = {name: {**told.after[name], "sas": []} for name in told.after}
+    assert "one_sided" not in [finding.cause.name for finding in diagnose(told.pair()).findings]
+
+
+def test_a_peer_that_lost_its_sas_and_can_not_negotiate_is_unreachable_first():
+    told = Told()
+    told.stopped(left=3, came=0)
+    told.before["osaka"]["sas"] = told.after["osaka"]["sas"] = []
+    told.after["osaka"]["ike_sas"] = [ike_sa("osaka", "connecting")]
+    findings = diagnose(told.pair()).findings
+    assert [finding.cause.name for finding in findings][:2] == ["ike_unreachable", "one_sided"]
+    assert {host for host, _text in findings[0].signs} == {"tokyo"}, "the stale IKE SA tries nothing"
+
+
+@pytest.mark.parametrize("seconds", [-SPAN - 60, SPAN + 60])
+def test_spans_of_looking_that_might_overlap_accuse_no_clock(seconds):
+    told = Told()
+    for moments in (told.before, told.after):
+        moments["osaka"]["time"] += seconds
+    assert diagnose(told.pair()).healthy
+
+
+def test_an_sa_beyond_its_lifetime_shows_that_the_clock_was_set():
+    told = Told()
+    told.after["tokyo"]["sas"][0]["age"] = 90000
+    (finding,) = diagnose(told.pair()).findings
+    assert finding.cause.name == "clock" and "90000 s old" in finding.signs[0][1]
 
 
 def test_counters_of_the_whole_host_are_no_fault_where_traffic_passes():
@@ -243,6 +315,13 @@ def test_sas_that_an_end_has_lost_are_named_although_fresh_ones_are_there():
 @pytest.mark.parametrize("cause", [row["cause"] for row in table()])
 def test_every_cause_is_in_the_troubleshooting_guide(cause):
     assert "| `{}`: ".format(cause) in GUIDE.read_text()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_of_the_matrix_is_in_the_troubleshooting_guide(fault):
+    also = ", ".join("`{}`".format(name) for name in fault.also)
+    row = "| {} | `{}` | {} |\n".format(fault.name, fault.cause, also).replace("|  |", "| |")
+    assert row in GUIDE.read_text()
 
 
 def test_every_cause_has_words():

@@ -6,8 +6,10 @@ import ipaddress
 import json
 
 import pytest
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence import snapshot
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.daemon import Daemon, DaemonError, reasons
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.kernel import policy_as_data, sa_as_data
+from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.kernel.base import KernelError
 from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.policy.sa import (
     ESP,
     Encapsulation,
@@ -18,6 +20,7 @@ from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.policy.sa import 
     TrafficSelector,
 )
 
+from tests.unit.kernel.test_setkey import FREEBSD_SAD, FREEBSD_SPD
 from tests.unit.plugins.simulated import SimulatedHost
 
 TOKYO, OSAKA = ipaddress.ip_address("210.11.11.11"), ipaddress.ip_address("210.22.22.22")
@@ -65,6 +68,45 @@ def test_a_policy_is_plain_data():
             "level": "require",
         }
     ]
+
+
+@pytest.fixture
+def mute(monkeypatch):
+    """A FreeBSD whose kernel isn't understood."""
+
+    def refuse():
+        raise KernelError("dump the SAD", 0, "an answer that isn't PF_KEY's")
+
+    monkeypatch.setattr(snapshot, "open_kernel", refuse)
+    monkeypatch.setattr("sys.platform", "freebsd14")
+
+
+def test_setkey_is_asked_where_the_kernel_can_t_be(mute):
+    """What it says has the shape that the kernel's own answer has, without the keys that it prints."""
+    said = {("setkey", "-D"): FREEBSD_SAD, ("setkey", "-DP"): FREEBSD_SPD}
+    unseen = []
+    data = json.loads(json.dumps(snapshot.databases(lambda words: (0, said[tuple(words)], ""), unseen)))
+    first, second = data["sas"]
+    assert first.keys() == second.keys() == sa_as_data(SaState(TOKYO, OSAKA, ESP, 1, "tunnel", "mature"), NOW).keys()
+    assert (first["spi"], first["encryption"], first["replay_window"]) == ("0x04953eab", "aes_gcm", 32)
+    assert (second["protocol"], second["integrity"]) == ("ah", "hmac_sha2_256")
+    assert [policy["direction"] for policy in data["policies"]] == ["out", "in", "out"]
+    assert data["directions"] == ["out", "in"] and unseen == []
+    assert "fae7adb0" not in json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((127, "", "not installed"), "setkey: not installed"),
+        ((0, "210.22.22.22 210.11.11.11\n\tE: aes-cbc fae7adb0\n", ""), "setkey: line 1: no line like"),
+    ],
+)
+def test_neither_the_kernel_nor_setkey_answers(mute, answer, reason):
+    unseen = []
+    assert snapshot.databases(lambda words: answer, unseen) == {"sas": [], "policies": [], "directions": []}
+    (text,) = unseen
+    assert "an answer that isn't PF_KEY's; " + reason in text and "fae7adb0" not in text
 
 
 def test_a_daemon_says_its_status_and_the_reasons(daemon):

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from ansible_collections.tanuki.ipsec.plugins.action import ipsec_status
 from ansible_collections.tanuki.ipsec.plugins.modules import ipsec_status as documentation
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.fleet import page
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.fleet.document import fleet_document
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.fleet.metrics import fleet_metrics
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.fleet.page import _size, _time, fleet_page
@@ -237,3 +238,26 @@ def test_it_takes_what_is_documented():
     assert {name: option["default"] for name, option in options.items()} == {
         name: spec["default"] for name, spec in ipsec_status.ARGUMENT_SPEC.items()
     }
+
+
+def test_every_colour_of_the_page_can_be_read():
+    """At least 4.5 to 1 against both of its grounds (WCAG 2.1, 1.4.3), in light and in dark."""
+    schemes = [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in page._STYLE.split(":root")[1:]]
+    assert len(schemes) == 2
+    for colours in schemes:
+        for name in ("ink", "soft", "up", "partly", "connecting", "down", "unknown"):
+            for ground in ("paper", "panel"):
+                assert _contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+
+
+def _contrast(one, other):
+    """By WCAG 2.1's definition of contrast ratio."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour):
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    parts = [value / 255 for value in bytes.fromhex(digits)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -6,6 +6,9 @@ The system's commands are simulated (see simulated_freebsd.py); plan, files and 
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
+import shlex
 import stat
 import subprocess
 from dataclasses import replace
@@ -34,6 +37,8 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations impor
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import FREEBSD_PATHS
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.rc import script_text
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.rotation import KeySet
+from jinja2 import Environment
 
 from tests.unit.plugins.simulated import SimulatedHost
 from tests.unit.plugins.simulated_freebsd import SimulatedFreebsd, SimulatedKernel
@@ -107,15 +112,39 @@ def test_a_file_of_comments_is_no_obstacle(freebsd, tmp_path):
     assert found(freebsd, tmp_path) == []
 
 
-def test_a_static_route_to_the_far_network(freebsd, tmp_path):
-    freebsd.netstat += "192.168.20.0/24    210.22.22.22       UGS         em0\n"
-    (text,) = found(freebsd, tmp_path)
-    assert text.startswith("route `192.168.20.0/24 210.22.22.22 UGS em0`") and "route delete 192.168.20.0/24" in text
+ROUTE = "192.168.20.0/24    210.22.22.22       UGS         em0\n"
 
 
-def test_the_route_by_our_own_lan_address_is_the_allowed_one(freebsd, tmp_path):
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        (ROUTE, "`route -4 delete -net 192.168.20.0/24 210.22.22.22`"),
+        (
+            "192.168.20.128/25  210.11.11.1        UGS         em0\n",
+            "`route -4 delete -net 192.168.20.128/25 210.11.11.1`",
+        ),
+        ("192.168.20.7       link#4             UHS        gif0\n", "`route -4 delete -host 192.168.20.7`"),
+    ],
+)
+def test_a_static_route_into_the_far_network(freebsd, line, advice):
+    freebsd.netstat += line
+    (text,) = BundledHost(freebsd.run, DEMANDS).obstacles()
+    assert text.startswith("route `192.168.20.") and text.endswith("no route is needed; " + advice)
+
+
+def test_a_static_route_that_only_rc_conf_has(freebsd):
+    freebsd.rc_conf.update(
+        static_routes="dmz osaka", route_osaka="-net 192.168.20.0/24 210.22.22.22", route_dmz="-net 10/8 em2"
+    )
+    (text,) = BundledHost(freebsd.run, DEMANDS).obstacles()
+    assert text.startswith('rc.conf: route_osaka="-net 192.168.20.0/24 210.22.22.22"')
+    assert "`sysrc static_routes-=osaka` and `sysrc -x route_osaka`" in text
+
+
+def test_the_route_by_our_own_lan_address_is_the_allowed_one(freebsd):
     freebsd.netstat += "192.168.20.0/24    192.168.10.1       UGS         em1\n"
-    assert found(freebsd, tmp_path) == []
+    freebsd.rc_conf.update(static_routes="osaka", route_osaka="-net 192.168.20.0/24 192.168.10.1")
+    assert BundledHost(freebsd.run, DEMANDS).obstacles() == []
 
 
 @pytest.mark.parametrize(
@@ -141,6 +170,13 @@ def test_3des_in_ike_on_openssl_3(freebsd, tmp_path):
     assert Racoon2Host(freebsd.run, DEMANDS, programs=programs).obstacles() == []
     (text,) = Racoon2Host(freebsd.run, replace(DEMANDS, ike_3des=True), programs=programs).obstacles()
     assert "3DES on OpenSSL 3.0.13" in text and "bundled" in text
+
+
+def test_3des_on_openssl_3_is_refused_before_racoon2_is_installed(freebsd, tmp_path):
+    freebsd.answers["openssl", "version"] = (0, "OpenSSL 3.0.13 30 Jan 2024 (Library: OpenSSL 3.0.13)\n", "")
+    absent = (tmp_path / "spmd", tmp_path / "iked")
+    (text,) = Racoon2Host(freebsd.run, replace(DEMANDS, ike_3des=True), programs=absent).obstacles()
+    assert "3DES on OpenSSL 3.0.13" in text
 
 
 def test_the_other_implementations_service(freebsd):
@@ -169,17 +205,23 @@ class Host:
         self.implementation = replace(implementation, paths=paths)
         self.configuration = root / "etc/racoon2.conf"
 
-    def deploy(self, sites=SITES, key=b"a key of thirty-two bytes or so.", check_mode=False):
+    def deploy(self, sites=SITES, key=b"a key of thirty-two bytes or so.", check_mode=False, remove_routes=False):
         self.freebsd.told.clear()
         plan = make_plan(sites)
         ends = plan.ends["tokyo"]
-        files = self.implementation.files(plan.sites["tokyo"], ends, {end.name: key for end in ends}, "python3")
-        parameters = {"secrets": [], "probe": False, "validate": True, "python": "python3"}
+        files = self.implementation.files(plan.sites["tokyo"], ends, {end.name: KeySet(key) for end in ends}, "python3")
+        parameters = {
+            "secrets": [],
+            "probe": False,
+            "validate": True,
+            "confirm_seconds": 0,
+            "python": "python3",
+            "remove_routes": remove_routes,
+        }
         parameters.update(self.implementation.parameters(ends))
         parameters["files"] = [file.parameters("00", with_content=True) for file in files]
         module = SimpleNamespace(
             params={**parameters, "key": "00"},
-            run_command=self.run,
             check_mode=check_mode,
             _diff=True,
             warn=lambda text: None,
@@ -195,17 +237,20 @@ def racoon2(freebsd, tmp_path, monkeypatch):
     (tmp_path / "sbin").mkdir()
     programs = (program(tmp_path / "sbin", "spmd"), program(tmp_path / "sbin", "iked"))
     monkeypatch.setattr(ipsec_apply, "Racoon2", partial(Racoon2Host, programs=programs))
-    return Host(freebsd, tmp_path, Racoon2())
+    host = Host(freebsd, tmp_path, Racoon2())
+    monkeypatch.setattr(ipsec_apply, "run", host.run)
+    return host
 
 
 @pytest.fixture
-def bundled(freebsd, tmp_path):
+def bundled(freebsd, tmp_path, monkeypatch):
     simulated = tmp_path / "linux"
     simulated.mkdir()
     daemon = SimulatedHost(simulated)  # its control socket answers
     (tmp_path / "run").mkdir()
     (tmp_path / "run/tanuki-ipsec").symlink_to(simulated)
     host = Host(freebsd, tmp_path, Bundled())
+    monkeypatch.setattr(ipsec_apply, "run", host.run)
     host.requests = daemon.commands
     yield host
     daemon.close()
@@ -264,11 +309,13 @@ def test_a_start_that_fails_is_told_and_done_again_by_the_next_run(racoon2):
     assert racoon2.deploy()["service"] == ["restart"]
 
 
-def test_check_mode_says_all_of_it_and_writes_nothing(racoon2):
-    before = sorted(racoon2.root.rglob("*"))
-    foreseen = racoon2.deploy(check_mode=True)
-    assert sorted(racoon2.root.rglob("*")) == before and racoon2.freebsd.told == []
-    done = racoon2.deploy()
+@pytest.mark.parametrize("implementation", ["racoon2", "bundled"])
+def test_check_mode_says_all_of_it_and_writes_nothing(request, implementation):
+    host = request.getfixturevalue(implementation)
+    before = sorted(host.root.rglob("*"))
+    foreseen = host.deploy(check_mode=True)
+    assert sorted(host.root.rglob("*")) == before and host.freebsd.told == []
+    done = host.deploy()
     assert (foreseen["files"], foreseen["settings"], foreseen["service"], foreseen["diff"]) == (
         done["files"], done["settings"], done["service"], done["diff"]
     )  # fmt: skip
@@ -281,6 +328,25 @@ def test_someones_racoon2_conf_is_kept_and_shown(racoon2):
     (copy,) = racoon2.configuration.parent.glob("racoon2.conf.*~")
     assert copy.read_text() == "# theirs\n"
     assert "# theirs\n" in [entry["before"] for entry in result["diff"]]
+
+
+def test_static_routes_go_where_the_operator_says_so(racoon2):
+    racoon2.freebsd.netstat += ROUTE
+    racoon2.freebsd.rc_conf.update(static_routes="dmz osaka", route_osaka="-net 192.168.20.0/24 210.22.22.22")
+    with pytest.raises(DeployError, match=r"nothing was changed:\nroute `192\.168\.20\.0/24"):
+        racoon2.deploy()
+    foreseen = racoon2.deploy(check_mode=True, remove_routes=True)
+    assert racoon2.freebsd.told == []
+    result = racoon2.deploy(remove_routes=True)
+    assert racoon2.freebsd.told[-5:-2] == [
+        "route -4 delete -net 192.168.20.0/24 210.22.22.22", "sysrc static_routes-=osaka", "sysrc -x route_osaka"
+    ]  # fmt: skip
+    assert result["routes"] == foreseen["routes"] and len(result["routes"]) == 2
+    assert [entry for entry in result["diff"] if entry["before_header"] == "static routes"] == [
+        entry for entry in foreseen["diff"] if entry["before_header"] == "static routes"
+    ] != []  # fmt: skip
+    assert racoon2.freebsd.rc_conf["static_routes"] == "dmz"
+    assert not racoon2.deploy(remove_routes=True)["changed"]
 
 
 def test_an_obstacle_leaves_everything_as_it_was(racoon2):
@@ -308,7 +374,8 @@ def test_the_bundled_daemon_reloads_where_racoon2_restarts(bundled):
     bundled.deploy()
     bundled.requests.clear()
     result = bundled.deploy({**SITES, "nara": NARA})
-    assert result["service"] == ["reload"] and bundled.requests == ["reload"] and bundled.freebsd.told == []
+    assert result["service"] == ["reload"] and bundled.freebsd.told == []
+    assert bundled.requests == ["status", "reload", "status"]
 
 
 class Action(ipsec_deploy.ActionModule):
@@ -327,7 +394,7 @@ class Action(ipsec_deploy.ActionModule):
         return {"failed": module_args["argv"][0] == "false", "stderr": "no such port"}
 
     def install(self):
-        answer = {"lacks_program": True, "package_manager": "apt"}
+        answer = {"lacks_program": True, "lacks_packages": [], "package_manager": "apt"}
         return self._install(answer, self.arguments["packages"], self.arguments["commands"])
 
 
@@ -339,7 +406,9 @@ def test_freebsd_installs_by_pkg_whatever_else_is_there():
 
 def test_a_port_is_built_by_commands_until_one_fails():
     action = Action(implementation="racoon2", packages=[], commands=[["true"], ["false"], ["make"]])
-    assert action.install()["msg"] == "false: no such port"
+    assert action.install()["msg"].startswith(
+        "false: no such port\nFreeBSD took racoon2 out of its ports on 2025-06-02"
+    )
     assert [argv for _module, argv in action.ran] == [["true"], ["false"]]
 
 
@@ -376,11 +445,21 @@ def with_cryptography(**changes):
     return replace(end, profile=replace(end.profile, name="modern", cryptography=cryptography))
 
 
+@pytest.mark.parametrize("implementation", [Racoon2(), Bundled()])
+def test_a_key_with_a_newline_is_refused(implementation):
+    (end,) = ends_of(SITES)
+    keys = {end.name: KeySet(b"a key from a text editor\n")}
+    with pytest.raises(Unfit, match="the key of tokyo and osaka has a newline in it"):
+        implementation.files(end.local, [end], keys, "python3")
+    foreign = replace(end, peer=replace(end.peer, managed=False))
+    assert implementation.files(end.local, [foreign], keys, "python3")
+
+
 def test_ikev2_needs_the_operators_word():
     version2 = with_cryptography(version=2, ike_hash=("hmac_sha1",), ike_prf=("hmac_sha1",), dpd_delay=0)
     with pytest.raises(Unfit, match="profile modern: racoon2's iked crashes"):
         Racoon2().files(version2.local, [version2], {}, "")
-    (configuration,) = Racoon2(ikev2=True).files(version2.local, [version2], {}, "")
+    configuration, _key = Racoon2(ikev2=True).files(version2.local, [version2], {version2.name: KeySet(b"a key")}, "")
     assert b"acceptable_kmp { ikev2; };" in configuration.content
 
 
@@ -437,6 +516,52 @@ def test_both_roles_describe_a_site_in_the_same_words():
     assert {name: OPTIONS[name] for name in shared} == {name: LINUX["options"][name] for name in shared}
 
 
+def test_the_roles_describe_every_variable_that_a_plan_is_made_of():
+    plan = [ROOT / "plugins/plugin_utils" / name for name in ("inventory.py", "topology.py", "plan.py", "pairs.py")]
+    read = {name for path in plan for name in re.findall(r'"(ipsec_[a-z_]+)"', path.read_text())}
+    assert {"ipsec_own_address", "ipsec_tunnel_profiles"} <= read <= OPTIONS.keys()
+
+
 @pytest.mark.parametrize("name", sorted(name for name in OPTIONS if name.startswith("racoon2_freebsd_")))
 def test_every_variable_is_on_the_roles_page(name):
     assert "| `{}` |".format(name) in (ROLE / "README.md").read_text()
+
+
+# ---- The ports tree --------------------------------------------------------------------------------------------------
+
+
+def run_port_commands(tmp_path, git):
+    """The role's commands for `ports`, until one fails, with a git of ours and no make; the last one's errors."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text("#!/bin/sh\n" + git)
+    (tmp_path / "bin/git").chmod(0o755)
+    templates = Environment()
+    templates.filters["quote"] = shlex.quote
+    found = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    values = {"racoon2_freebsd_ports_directory": str(tmp_path / "ports"), "racoon2_freebsd_ports_branch": "2025Q2"}
+    values["__racoon2_freebsd_port"] = templates.from_string(found["__racoon2_freebsd_port"]).render(values)
+    environment = {**os.environ, "PATH": "{}:{}".format(tmp_path / "bin", os.environ["PATH"])}
+    *shells, _make = found["__racoon2_freebsd_commands"]["ports"]
+    for shell in shells:
+        command = [templates.from_string(word).render(values) for word in shell]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            break
+    return done.stderr
+
+
+CLONES = 'for word; do port=$word/security/racoon2; done; mkdir -p $port; echo "$@" >$port/Makefile\n'
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["none", "an empty folder"])
+def test_a_ports_tree_is_cloned_where_there_is_none(tmp_path, exists):
+    if exists:
+        (tmp_path / "ports").mkdir()
+    assert run_port_commands(tmp_path, CLONES) == ""
+    assert " --branch 2025Q2 " in (tmp_path / "ports/security/racoon2/Makefile").read_text()
+
+
+def test_a_ports_tree_that_is_there_is_taken_as_it_is(tmp_path):
+    (tmp_path / "ports/security").mkdir(parents=True)
+    said = run_port_commands(tmp_path, CLONES)
+    assert said == "{} is missing in this ports tree\n".format(tmp_path / "ports/security/racoon2")

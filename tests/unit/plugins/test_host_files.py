@@ -11,9 +11,11 @@ import zipfile
 from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.config.effective import effective
 from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.config.loader import load_text
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.application import build_application
-from ansible_collections.tanuki.ipsec.plugins.plugin_utils.host_files import host_files
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.gateway_work import GatewayWork
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.host_files import host_files, key_files
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.rotation import KeySet
 
 PLAN = make_plan(
     {
@@ -35,7 +37,9 @@ KEY = b"a key of thirty-two bytes or so."
 
 def files_of(host):
     ends = PLAN.ends[host]
-    files = host_files(PLAN.sites[host], ends, {end.name: KEY for end in ends}, Paths(), "/usr/bin/python3")
+    files = host_files(
+        PLAN.sites[host], ends, {end.name: KeySet(KEY) for end in ends}, Paths(), "/usr/bin/python3", GatewayWork()
+    )
     return {file.path: file for file in files}
 
 
@@ -50,6 +54,9 @@ def test_a_hosts_files_and_their_modes():
     assert {path: file.mode for path, file in files_of("tokyo").items()} == {
         "/usr/local/lib/tanuki-ipsec/ike.pyz": "0644",
         "/etc/systemd/system/tanuki-iked.service": "0644",
+        "/usr/local/lib/tanuki-ipsec/gateway": "0755",
+        "/etc/systemd/system/tanuki-ipsec-gateway.service": "0644",
+        "/etc/systemd/system/nftables.service.d/tanuki-ipsec.conf": "0644",
         "/etc/sysctl.d/90-tanuki-ipsec.conf": "0644",
         "/etc/racoon2/racoon2.conf": "0600",
         "/etc/racoon2/psk/osaka.psk": "0600",
@@ -109,3 +116,14 @@ def test_ipv6_forwarding_only_where_a_tunnel_carries_ipv6():
     path = "/etc/sysctl.d/90-tanuki-ipsec.conf"
     assert b"net.ipv6.conf.all.forwarding = 1" in files_of("tokyo")[path].content
     assert b"ipv6" not in files_of("esp")[path].content
+
+
+def test_a_rotation_adds_a_key_file_that_is_written_before_the_current_one():
+    for keys, names in (
+        (KeySet(b"old", next=b"new"), ["osaka.psk.next", "osaka.psk"]),
+        (KeySet(b"new", previous=b"old"), ["osaka.psk.previous", "osaka.psk"]),
+    ):
+        files = key_files(Paths(), {"osaka": keys})
+        assert [file.path.rpartition("/")[2] for file in files] == names
+        assert {(file.role, file.mode) for file in files} == {("psk", "0600")}
+        assert files[-1].content == keys.current

@@ -124,3 +124,21 @@ def test_each_takes_what_is_documented(plugin, documentation):
     assert sorted(options) == sorted(plugin.ARGUMENT_SPEC)
     for name, spec in plugin.ARGUMENT_SPEC.items():
         assert (options[name]["type"], options[name]["default"]) == (spec["type"], spec["default"])
+
+
+def test_another_profile_renews_a_tunnel_and_another_network_changes_it(monkeypatch):
+    files = deployed(INVENTORY)
+    moved = {name: {**site, "ipsec_profile": "ikev1-aes"} for name, site in INVENTORY.items()}
+    assert impact_of(moved, monkeypatch, files) == {"renewed": ["nara_1_out", "osaka_1_out"]}
+    assert acting(ipsec_impact, moved, monkeypatch, files)["text"] == [
+        "renewed (no packet is lost, if the other end follows in the lifetime of their SAs): nara_1_out, osaka_1_out"
+    ]
+    osaka = {**INVENTORY["osaka"], "ipsec_networks": ["192.168.29.0/24"]}
+    found = impact_of({**INVENTORY, "osaka": osaka}, monkeypatch, files)
+    assert found == {"changed": ["osaka_1_out"], "kept": ["nara_1_out"]}
+
+
+def test_a_restart_interrupts_what_would_be_renewed(monkeypatch):
+    moved = {name: {**site, "ipsec_profile": "ikev1-aes"} for name, site in INVENTORY.items()}
+    found = impact_of(moved, monkeypatch, deployed(INVENTORY, unit="an older one"))
+    assert found == {"interrupted": ["nara_1_out", "osaka_1_out"]}

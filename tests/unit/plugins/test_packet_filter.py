@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,44 @@ def test_what_is_not_json_is_an_error(text):
 def test_chains_that_jump_in_circles_end():
     rules = "*filter\n:FORWARD ACCEPT [0:0]\n:a - [0:0]\n-A FORWARD -j a\n-A a -j a\n"
     assert read_iptables(rules).fate(packet(LAN, FAR, "tcp"), "forward").verdict == "accept"
+
+
+GATEWAY = read_nftables((SAMPLES / "gateway.json").read_text())  # what the role loads, as nft 1.0.6 prints it
+
+
+def test_the_gateways_own_rules_are_understood():
+    leaving = packet(LAN, FAR, "tcp", 80, out_device="wan", ipsec=True)
+    assert GATEWAY.fate(leaving, "postrouting", "nat").certain
+    for one in (leaving, packet(FAR, LAN, "tcp", 80)):
+        assert GATEWAY.clamps(one) and GATEWAY.fate(one, "forward").verdict == "accept"
+    assert not GATEWAY.clamps(packet(LAN, OTHER, "tcp", 80))
+    (clamp,) = (chain for chain in GATEWAY.chains if chain.name == "clamp")
+    assert clamp.rules[0].text == "tcp flags & { syn, rst } != syn return"
+
+
+def exempted(*, priority):
+    """The gateway's own exemption, as nft prints it, beside a masquerade in iptables' nat table (priority 100)."""
+    saddr, daddr = ({"payload": {"protocol": "ip", "field": field}} for field in ("saddr", "daddr"))
+    networks = ({"prefix": {"addr": address, "len": 24}} for address in ("192.168.10.0", "192.168.20.0"))
+    match = [{"match": {"op": "==", "left": left, "right": right}} for left, right in zip((saddr, daddr), networks)]
+    names = {"family": "inet", "table": "tanuki_ipsec"}
+    chain = {**names, "name": "exempt", "type": "nat", "hook": "postrouting", "prio": priority, "policy": "accept"}
+    rule = {**names, "chain": "exempt", "expr": [*match, {"snat": {"family": "ip", "addr": saddr}}]}
+    masquerade = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wan -j MASQUERADE\nCOMMIT\n"
+    return merge(
+        [read_nftables(json.dumps({"nftables": [{"chain": chain}, {"rule": rule}]})), read_iptables(masquerade)]
+    )
+
+
+def test_a_source_that_is_kept_first_is_not_masqueraded_later():
+    leaving = packet(LAN, FAR, "tcp", 80, out_device="wan")
+    assert exempted(priority=90).fate(leaving, "postrouting", "nat").verdict == "accept"
+    assert (
+        exempted(priority=90).fate(packet(LAN, OTHER, "tcp", 80, out_device="wan"), "postrouting", "nat").verdict
+        == "nat"
+    )
+
+
+def test_a_source_that_was_masqueraded_first_can_not_be_kept_later():
+    leaving = packet(LAN, FAR, "tcp", 80, out_device="wan")
+    assert exempted(priority=110).fate(leaving, "postrouting", "nat").verdict == "nat"

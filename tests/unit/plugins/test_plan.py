@@ -6,7 +6,9 @@ import ipaddress
 import time
 
 import pytest
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.configuration import configuration_text
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError, index_of
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan, warnings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,8 +74,11 @@ def test_a_profile_given_as_a_number_is_its_name():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ipsec_address": None}, "tokyo: ipsec_address: the site has no public address"),
-        ({"ipsec_address": "gw.example"}, "tokyo: ipsec_address: 'gw.example' is not an IPv4 or IPv6 address"),
+        (
+            {"ipsec_address": None},
+            "tokyo: ipsec_address: the site has no public address; say 'unknown' where it isn't known",
+        ),
+        ({"ipsec_address": "210.11.11.300"}, "tokyo: ipsec_address: '210.11.11.300' is not an IPv4 or IPv6 address"),
         ({"ipsec_address": "210.22.22.22"}, "tokyo: ipsec_address: 210.22.22.22 is osaka's already"),
         ({"ipsec_networks": ["192.168.20.0/24"]}, "tokyo: ipsec_networks: 192.168.20.0/24 is osaka's already"),
         (
@@ -184,6 +189,22 @@ def test_a_site_that_somebody_else_manages_is_planned_as_any_other():
     assert [end.initiates for end in plan.ends["osaka"]] == [True, True]
 
 
+def test_esp_in_udp_that_one_end_forces_takes_its_room_at_both():
+    plain = make_plan({"osaka": OSAKA, "tokyo": TOKYO})
+    forced = make_plan({"osaka": OSAKA, "tokyo": {**TOKYO, "ipsec_force_encapsulation": True}})
+    assert [end.encapsulated for ends in plain.ends.values() for end in ends] == [False, False]
+    assert [end.encapsulated for ends in forced.ends.values() for end in ends] == [True, True]
+
+
+def test_what_a_site_decides_for_itself_is_in_its_configuration_alone():
+    own = {"ipsec_close": "restart", "ipsec_dpd": "clear", "ipsec_reauth_seconds": "7200"}
+    plan = make_plan({"osaka": OSAKA, "tokyo": {**TOKYO, **own}})
+    texts = {name: configuration_text(plan.sites[name], plan.ends[name], Paths()) for name in ("osaka", "tokyo")}
+    said = ["close_action restart;", "dpd_action clear;", "kmp_sa_reauth_time 7200 sec;"]
+    assert [line in texts["tokyo"] for line in said] == [True] * 3
+    assert [line in texts["osaka"] for line in said] == [False] * 3
+
+
 def test_what_others_have_between_them_is_not_planned():
     sites = {"kyoto": {**KYOTO, "ipsec_managed": "no"}, "osaka": {**OSAKA, "ipsec_managed": False}, "tokyo": TOKYO}
     assert pairs(make_plan(sites)) == [("kyoto", "tokyo"), ("osaka", "tokyo")]
@@ -231,6 +252,13 @@ def test_wrong_profiles_of_tunnels_are_named(value, message):
     ("change", "message"),
     [
         ({"ipsec_managed": "perhaps"}, "tokyo: ipsec_managed: 'perhaps' is neither true nor false"),
+        ({"ipsec_start": "now"}, "tokyo: ipsec_start: 'now' is neither trap nor start"),
+        ({"ipsec_close": "start"}, "tokyo: ipsec_close: 'start' is neither trap nor restart nor clear"),
+        ({"ipsec_dpd": "none"}, "tokyo: ipsec_dpd: 'none' is neither trap nor restart nor clear"),
+        ({"ipsec_reauth_seconds": "1h"}, "tokyo: ipsec_reauth_seconds: '1h' is no number from 0 to 31536000"),
+        ({"ipsec_replay_window": 9999}, "tokyo: ipsec_replay_window: 9999 is no number from 0 to 4096"),
+        ({"ipsec_replay_window": True}, "tokyo: ipsec_replay_window: True is no number from 0 to 4096"),
+        ({"ipsec_force_encapsulation": 7}, "tokyo: ipsec_force_encapsulation: 7 is neither true nor false"),
         ({"ipsec_own_address": "lan"}, "tokyo: ipsec_own_address: 'lan' is not an IPv4 or IPv6 address"),
         ({"ipsec_own_address": "fd00::1"}, "tokyo: ipsec_own_address: fd00::1 is not of the family of 210.11.11.11"),
     ],

@@ -15,6 +15,7 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.psk_store import (
     operator_keys,
     weaknesses,
 )
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.rotation import KeySet
 
 PLAN = make_plan(
     {
@@ -75,13 +76,13 @@ def test_an_empty_key_file_is_refused_not_replaced(store):
 def test_an_operators_key_goes_before_the_stores(store):
     given = operator_keys({"osaka--tokyo": "correct horse battery staple"}, PLAN.sites)
     keys, complaints = collect_keys(PLAN.ends["tokyo"], store, given, make=True)
-    assert keys == {"osaka": b"correct horse battery staple"} and complaints == []
+    assert keys == {"osaka": KeySet(b"correct horse battery staple")} and complaints == []
     assert not store.directory.exists()
 
 
 def test_check_mode_makes_no_key(store):
     keys, _complaints = collect_keys(PLAN.ends["tokyo"], store, {}, make=False)
-    assert keys["osaka"] and not store.directory.exists()
+    assert keys["osaka"].current and not store.directory.exists()
 
 
 def test_a_weak_key_is_warned_about_without_being_shown(store):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.tanuki.ipsec.plugins.filter.ipsec_tunnels import ipsec_tunnels
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.conntrack import read_translated
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.iptables import read_iptables
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.looking import Look
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.network import (
@@ -20,17 +21,17 @@ from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.network impo
     read_links,
     read_routes,
     sample,
-    survey,
 )
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.packet_filter import Filter
-from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.sanity import check_tunnel, ways
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.sanity import check_segments, check_tunnel, ways
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.survey import survey
 from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.verdict import expectation
 
 from tests.unit.plugins.told import INVENTORY, policies, policy
 
 (DATA,) = ipsec_tunnels(INVENTORY, "tokyo", list(INVENTORY))
 EXPECTED = expectation(DATA)
-FAR = "192.168.20.0/24"
+INNER_NETWORK, FAR = "192.168.10.0/24", "192.168.20.0/24"
 INNER = ("192.168.10.1", "192.168.20.254")
 OUTER = ("210.11.11.11", "210.22.22.22")
 HEALTHY = Surroundings(
@@ -158,6 +159,46 @@ def test_policies_that_do_not(changes):
 
 
 MASQUERADE = "*nat\n:POSTROUTING ACCEPT [0:0]\n{}-A POSTROUTING -o wan -j MASQUERADE\n"
+
+
+@pytest.mark.parametrize(
+    "rule", ["-p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1398", "-j TCPMSS --clamp-mss-to-pmtu"]
+)
+@pytest.mark.parametrize("ways_clamped", [(), (INNER_NETWORK, FAR), (FAR, INNER_NETWORK)])
+def test_segments_that_are_made_to_fit_in_one_direction_only(rule, ways_clamped):
+    (way,) = ways(EXPECTED)
+    where = "-s {} -d {} ".format(*ways_clamped) if ways_clamped else ""
+    text = "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD {}{}\nCOMMIT\n".format(where, rule)
+    found = check_segments(replace(HEALTHY, filter=read_iptables(text)), way)
+    assert sum(check.state == "unsure" for check in found) == (1 if ways_clamped else 0)
+
+
+def test_segments_that_nobody_makes_fit_are_a_doubt():
+    (way,) = ways(EXPECTED)
+    assert {check.state for check in check_segments(HEALTHY, way)} == {"unsure"}
+    assert {check.state for check in check_segments(replace(HEALTHY, filter=None), way)} == {"unsure"}
+
+
+STALE = (
+    "ipv4     2 udp      17 29 src=192.168.10.2 dst=192.168.20.2 sport=40000 dport=9 [UNREPLIED] "
+    "src=192.168.20.2 dst=210.11.11.11 sport=9 dport=40000 mark=0 zone=0 use=2"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "stale"),
+    [
+        (STALE, True),
+        (STALE.removeprefix("ipv4     2 "), True),  # conntrack -L
+        (STALE.replace("dst=210.11.11.11", "dst=192.168.10.2"), False),
+        (STALE.replace("192.168.20.2", "8.8.8.8"), False),
+        ("ipv4     2 icmp     1 29 src=192.168.10.2 dst=192.168.20.2 type=8 src=192.168.20.2 dst=210.11.11.11", False),
+        ("", False),
+    ],
+)
+def test_a_connection_that_is_still_translated(line, stale):
+    around = replace(HEALTHY, translated=tuple(read_translated([line])))
+    assert failing(around) == (["stale_translation"] if stale else [])
 
 
 def test_masquerade_ahead_of_the_policy():

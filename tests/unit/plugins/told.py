@@ -18,6 +18,7 @@ INVENTORY = {
 }
 SPIS = {"tokyo": "0x00001001", "osaka": "0x00002002"}  # by sender
 NOW = 1_800_000_000.0
+SPAN = 20  # seconds between the first look and the last
 INNER = {"tokyo": "192.168.10.1", "osaka": "192.168.20.1"}
 
 
@@ -76,7 +77,7 @@ def evidence(name, packets=10):
         "ike_sas": [ike_sa(name)],
         "tunnels": [{"name": peer + "_1_out", "remote": peer, "reason": ""}],
         "configuration": configuration_text(plan.sites[name], plan.ends[name], Paths()),
-        "keys": {peer: {"path": "psk", "fingerprint": "abcd", "problems": []}},
+        "keys": {peer: {"path": "psk", "fingerprint": "abcd", "accepted": ["abcd"], "problems": []}},
         "inner": {network(name): INNER[name]},
         "checks": {peer: []},
         "unseen": [],
@@ -87,11 +88,18 @@ def ike_sa(name, state="established", role="initiator"):
     return {"state": state, "role": role, "peer": {"address": address(peer_of(name)), "port": 500}}
 
 
+def capture(**packets):
+    """What passed: by kind of packet, with an underscore for the space, how many went out and came in."""
+    counts = {"udp_500": (0, 0), "udp_4500": (0, 0), "esp": (0, 0), **packets}
+    shown = {kind.replace("_", " "): dict(zip(("out", "in"), count)) for kind, count in counts.items()}
+    return {"tunnel": "", "device": "wan", "packets": shown, "errors": []}
+
+
 def probe(name, **changes):
     peer = peer_of(name)
     return {
         "tunnel": peer, "network": network(name), "far": network(peer), "source": INNER[name], "target": INNER[peer],
-        "at": NOW - 5, "sent": 3, "received": 3, "big": True, "path_mtu": 1438, "largest": 1438, **changes,
+        "spis": [SPIS[name]], "sent": 3, "received": 3, "big": True, "path_mtu": 1438, "largest": 1438, **changes,
     }  # fmt: skip
 
 
@@ -100,20 +108,22 @@ class Told:
 
     def __init__(self):
         self.after = {name: copy.deepcopy(evidence(name)) for name in INVENTORY}
-        self.before = {name: copy.deepcopy(evidence(name, packets=1)) for name in INVENTORY}
+        self.before = {name: {**copy.deepcopy(evidence(name, packets=1)), "time": NOW - SPAN} for name in INVENTORY}
         self.probes = {name: [probe(name)] for name in INVENTORY}
+        self.captures = {name: {} for name in INVENTORY}
 
     def pair(self):
         return Pair(self._end("tokyo"), self._end("osaka"))
 
     def _end(self, name):
         (tunnel,) = ipsec_tunnels(INVENTORY, name, list(INVENTORY))
-        return End(name, expectation(tunnel), self.after[name], self.before[name], self.probes[name])
+        moments = self.after[name], self.before[name]
+        return End(name, expectation(tunnel), *moments, self.probes[name], self.captures[name])
 
     def no_sas(self):
         for name in INVENTORY:
-            self.after[name]["sas"] = []
-            self.probes[name] = [probe(name, received=0, big=None)]
+            self.before[name]["sas"] = self.after[name]["sas"] = []
+            self.probes[name] = [probe(name, spis=[], received=0, big=None)]
 
     def no_ike(self):
         self.no_sas()
