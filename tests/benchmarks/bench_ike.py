@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,12 @@ policy {name} {{ action auto_ipsec; remote_index {name}; ipsec_mode tunnel; ipse
 """.format(name=name, local=local, peer=peer, near=near, far=far)
 
 
-def _common(suite: Suite) -> str:
+def _common(suite: Suite, listen: object = "MY_IPV4") -> str:
     return """
-interface {{ ike {{ MY_IPV4 port 500; MY_IPV4 port 4500; }}; spmd {{ unix "/run/spmif"; }}; spmd_password "/pwd"; }};
+interface {{ ike {{ {listen} port 500; {listen} port 4500; }}; spmd {{ unix "/run/spmif"; }}; spmd_password "/pwd"; }};
 ipsec child {{ ipsec_sa_lifetime_time 8 hours; sa_index child; }};
 sa child {{ sa_protocol esp; {child} }};
-""".format(child=suite.child)
+""".format(child=suite.child, listen=listen)
 
 
 def responder_text(suite: Suite, peers: range, psk: Path) -> str:
@@ -107,9 +108,12 @@ def responder_text(suite: Suite, peers: range, psk: Path) -> str:
     return text
 
 
-def initiators_text(suite: Suite, peers: range, psk: Path) -> str:
-    """The load's configuration: as many peers as numbers, each with its own address."""
-    text = _common(suite)
+def initiators_text(suite: Suite, peers: range, psk: Path, listen: object = "MY_IPV4") -> str:
+    """The load's configuration: as many peers as numbers, each with its own address.
+
+    ``listen``: where two processes share the namespace, one of them names its address.
+    """
+    text = _common(suite, listen)
     for number in peers:
         name, local = "peer{}".format(number), network.initiator(number)
         text += _remote(name, local, network.RESPONDER, psk, suite)
@@ -148,27 +152,29 @@ def load_charon(socket_path: str, suite: Suite, peers: range) -> None:
         )
 
 
-def _load(file: Path, width: int) -> dict[str, Any]:
-    command = [
-        "ip",
-        "netns",
-        "exec",
-        network.INITIATORS_SPACE,
-        sys.executable,
-        "-m",
-        "tests.benchmarks.load",
-        str(file),
-    ]
-    done = subprocess.run(
-        [*command, "--width", str(width)],
+def among_initiators(module: str, *arguments: str) -> subprocess.Popen:
+    """A module of this package, started in the initiators' namespace; it prints one JSON object."""
+    command = ["ip", "netns", "exec", network.INITIATORS_SPACE, sys.executable, "-m", "tests.benchmarks." + module]
+    return subprocess.Popen(
+        [*command, *arguments],
         cwd=ROOT,
         env={"PYTHONPATH": "{}:{}".format(PACKAGE, ROOT), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=600,
     )
-    result = json.loads(done.stdout)
+
+
+def result_of(process: subprocess.Popen) -> dict[str, Any]:
+    """What a process that was started among the initiators has found. It has ten minutes."""
+    output = process.communicate(timeout=600)[0]
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return json.loads(output)
+
+
+def load(file: Path, width: int, rate: float = 0.0) -> dict[str, Any]:
+    """Open the tunnels of a configuration: what tests.benchmarks.load prints. None may fail."""
+    result = result_of(among_initiators("load", str(file), "--width", str(width), "--rate", str(rate)))
     if result["failures"]:
         raise RuntimeError("{} of the load's tunnels failed: {}".format(len(result["failures"]), result["failures"][0]))
     return result
@@ -180,9 +186,9 @@ def measure(responder: Responder, suite: Suite, psk: Path) -> dict[str, float]:
     singles, crowd = range(SINGLES), range(SINGLES, SINGLES + PEERS)
     (directory / "singles.conf").write_text(initiators_text(suite, singles, psk))
     (directory / "crowd.conf").write_text(initiators_text(suite, crowd, psk))
-    one_by_one = _load(directory / "singles.conf", 1)["latencies"]
+    one_by_one = load(directory / "singles.conf", 1)["latencies"]
     memory, cpu = responder.resident_kilobytes(), responder.cpu_seconds()
-    crowd_run = _load(directory / "crowd.conf", 8)
+    crowd_run = load(directory / "crowd.conf", 8)
     return {
         "cpu_ms": (responder.cpu_seconds() - cpu) * 1000 / PEERS,
         "p50_ms": statistics.median(one_by_one) * 1000,
@@ -196,20 +202,31 @@ def run_suite(suite: Suite) -> dict[str, dict[str, float]]:
     """{"tanuki": figures, "charon": figures}."""
     figures = {}
     with tempfile.TemporaryDirectory() as name, network.namespaces(SINGLES + PEERS):
-        psk = Path(name) / "psk"
-        psk.write_text(PSK)
-        psk.chmod(0o600)
-        peers = range(SINGLES + PEERS)
-        for responder in (Ours(network.RESPONDERS_SPACE, Path(name)), Charon(network.RESPONDERS_SPACE, Path(name))):
-            if isinstance(responder, Ours):
-                responder.start(responder_text(suite, peers, psk))
-            else:
-                responder.start(lambda socket: load_charon(socket, suite, peers))
-            try:
-                figures[responder.name] = measure(responder, suite, psk)
-            finally:
-                responder.stop()
+        psk = key_file(Path(name))
+        for responder in started(Path(name), suite, range(SINGLES + PEERS), psk):
+            figures[responder.name] = measure(responder, suite, psk)
     return figures
+
+
+def key_file(directory: Path) -> Path:
+    """The pre-shared key of all peers."""
+    psk = directory / "psk"
+    psk.write_text(PSK)
+    psk.chmod(0o600)
+    return psk
+
+
+def started(directory: Path, suite: Suite, peers: range, psk: Path) -> Iterator[Responder]:
+    """Ours, then charon, each with the same peers, and gone before the next one starts."""
+    for responder in (Ours(network.RESPONDERS_SPACE, directory), Charon(network.RESPONDERS_SPACE, directory)):
+        if isinstance(responder, Ours):
+            responder.start(responder_text(suite, peers, psk))
+        else:
+            responder.start(lambda socket: load_charon(socket, suite, peers))
+        try:
+            yield responder
+        finally:
+            responder.stop()
 
 
 _FIGURES = (

@@ -6,7 +6,6 @@ Both responders get exactly this load. Runs in the initiators' namespace and pri
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
 import select
 import sys
@@ -21,15 +20,16 @@ from ike.exchange.engine import Engine
 from ike.exchange.host import Host
 from ike.kernel.none import NoneKernel
 
-_PATIENCE = 60.0  # seconds without any progress
+_LONGEST_WAIT = 1.0  # seconds
 
 
 @dataclass
 class Load:
-    """Peers of one configuration, ``width`` of them at a time."""
+    """Peers of one configuration, at most ``width`` of them at a time, and ``rate`` of them a second (0: no limit)."""
 
     file: str
     width: int
+    rate: float
     latencies: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -37,7 +37,8 @@ class Load:
         kernel = NoneKernel()
         self._configuration = policies.numbered(effective(load(self.file).configuration), kernel.reqids)
         self._engine = Engine(self._configuration, Host(Rim(kernel).perform, lambda level, text: None))
-        self._listeners = [sockets.Listener(ipaddress.ip_address("0.0.0.0"), port, kernel) for port in (500, 4500)]
+        pairs = sockets.wanted(self._configuration.listen)
+        self._listeners = [sockets.Listener(address, port, kernel) for address, port in pairs]
 
     def run(self) -> float:
         """Open every tunnel; the seconds that all of it took."""
@@ -52,20 +53,26 @@ class Load:
                 self.failures.append(reason)
 
         while len(self.latencies) + len(self.failures) < total:
-            while waiting and len(begun) - len(self.latencies) - len(self.failures) < self.width:
+            while waiting and self._may_begin(len(begun), time.perf_counter() - started):
                 name = waiting.pop()
                 begun[name] = time.perf_counter()
                 self._engine.up(name, time.monotonic(), lambda ok, why, name=name: ended(name, ok, why))
-            self._step()
+            self.step()
         return time.perf_counter() - started
 
-    def _step(self) -> None:
+    def _may_begin(self, begun: int, elapsed: float) -> bool:
+        under_way = begun - len(self.latencies) - len(self.failures)
+        return under_way < self.width and (not self.rate or begun <= elapsed * self.rate)
+
+    def step(self) -> None:
+        """Do what is due, and wait for what comes next."""
         engine, now = self._engine, time.monotonic()
         while engine.outbox:
             path, datagram = engine.outbox.popleft()
             sockets.find(self._listeners, path).send(path, datagram)
         deadline = engine.deadline()
-        wait = max(0.0, min(deadline - now, 1.0)) if deadline is not None else 1.0
+        longest = 1 / self.rate if self.rate else _LONGEST_WAIT
+        wait = max(0.0, min(deadline - now, longest)) if deadline is not None else longest
         for listener in select.select(self._listeners, [], [], wait)[0]:
             for datagram in listener.receive():
                 engine.receive(datagram.data, datagram.path, time.monotonic())
@@ -76,8 +83,9 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("file")
     parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=0.0)
     arguments = parser.parse_args()
-    load_run = Load(arguments.file, arguments.width)
+    load_run = Load(arguments.file, arguments.width, arguments.rate)
     seconds = load_run.run()
     json.dump({"seconds": seconds, "latencies": load_run.latencies, "failures": load_run.failures}, sys.stdout)
     return 0

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RESPONDER = ipaddress.ip_address("198.51.100.1")
+GATEWAY = ipaddress.ip_address("198.51.100.2")  # the initiators' end of the cable
 RESPONDERS_SPACE = "bench-responder"
 INITIATORS_SPACE = "bench-initiators"
 _FIRST_INITIATOR = ipaddress.ip_address("198.18.0.1")
@@ -50,12 +51,13 @@ def namespaces(peers: int) -> Iterator[None]:
         )
         addresses = "".join("addr add {}/32 dev lo\n".format(initiator(number)) for number in range(peers))
         _ip("-n", INITIATORS_SPACE, "-batch", "-", batch=addresses)
-        _ip("-n", RESPONDERS_SPACE, "addr", "add", "{}/32".format(RESPONDER), "dev", "cable")
+        for space, address in ((RESPONDERS_SPACE, RESPONDER), (INITIATORS_SPACE, GATEWAY)):
+            _ip("-n", space, "addr", "add", "{}/24".format(address), "dev", "cable")
         _ip("-n", RESPONDERS_SPACE, "addr", "add", "{}/24".format(RESPONDERS_NETWORK[1]), "dev", "lo")
         for space in (RESPONDERS_SPACE, INITIATORS_SPACE):
             _ip("-n", space, "link", "set", "lo", "up")
             _ip("-n", space, "link", "set", "cable", "up")
-            _ip("-n", space, "route", "add", "default", "dev", "cable")
+        _ip("-n", RESPONDERS_SPACE, "route", "add", "default", "via", str(GATEWAY))
         yield
     finally:
         _ip("netns", "del", RESPONDERS_SPACE)

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.interop.trees import PEERS
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "plugins" / "module_utils"
-CHARON = ROOT / "build" / "interop" / "peers" / "strongswan"
+CHARON = PEERS["strongswan-5.9"]
 _READY_SECONDS = 60.0
 
 _STRONGSWAN_CONF = """
@@ -81,7 +83,7 @@ class Ours(Responder):
 
 
 class Charon(Responder):
-    """Debian's charon from its unpacked packages, laid over /usr in a mount namespace of its own."""
+    """Debian's charon in its tree of Debian's files, in a mount namespace of its own."""
 
     name = "charon"
 
@@ -89,6 +91,6 @@ class Charon(Responder):
         """``load(socket)`` gives it its connections over vici."""
         socket, settings = self.directory / "charon.vici", self.directory / "strongswan.conf"
         settings.write_text(_STRONGSWAN_CONF.format(socket=socket, log=self.directory / "charon.log"))
-        overlay = "mount -t overlay peers -o lowerdir={}/usr:/usr /usr && exec charon-systemd".format(CHARON)
-        self._start(["unshare", "--mount", "sh", "-c", overlay], {"STRONGSWAN_CONF": str(settings)}, socket.exists)
+        script = "{}; exec {}".format(CHARON.opening, " ".join(CHARON.inside("charon-systemd")))
+        self._start(["unshare", "--mount", "sh", "-c", script], {"STRONGSWAN_CONF": str(settings)}, socket.exists)
         load(str(socket))
