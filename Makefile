@@ -32,8 +32,8 @@ $(VENV)/.complete: tests/requirements.txt | packages
 # Where ansible-lint finds this checkout under its name as a collection.
 CHECKOUT := $(BUILD)/checkout
 
-.PHONY: test lint sanity kernel unit
-test: lint sanity molecule kernel unit  ## Run every check (what .ci/run calls)
+.PHONY: test lint sanity kernel gateway unit report runner
+test: lint sanity unit molecule freebsd-simulated kernel gateway report runner faults interop  ## Run every check (what .ci/run calls)
 
 lint: deps  ## ruff and ansible-lint (production profile)
 	@echo "== ruff"
@@ -56,9 +56,21 @@ kernel: deps  ## Tests against a real kernel with ESP, in user-mode Linux
 	@echo "== kernel tests"
 	tests/kernel/run
 
+gateway: deps  ## The packet filter's rules with real packets, in namespaces of this machine's kernel
+	@echo "== gateway tests"
+	tests/gateway/run
+
 unit: deps  ## Unit tests
 	@echo "== unit tests"
-	python3 -m pytest
+	python3 -m pytest -n auto
+
+report: deps  ## The fleet's page in headless Chromium; screenshots and print-outs in build/report
+	@echo "== the fleet's page"
+	python3 -m pytest tests/report
+
+runner: deps  ## The playbooks under ansible-runner; what ansible-builder makes of the collection
+	@echo "== ansible-runner"
+	python3 -m pytest tests/runner
 
 # ---- The package --------------------------------------------------------------------------------------------------
 
@@ -71,11 +83,11 @@ clean: demo-down molecule-down  ## Stop the machines, remove everything that was
 
 # ---- The lab: virtual machines to see it work (docs/lab.md) --------------------------------------------------------
 
-PROFILE ?= 2007
+PROFILE ?= modern
 MOLECULE := $(BUILD)/molecule
 
 .PHONY: demo demo-down lab-image lab-up lab-status molecule molecule-down
-demo: deps  ## Two sites in virtual machines, a tunnel between them and its proof; PROFILE=2007
+demo: deps  ## Two sites in virtual machines, a tunnel between them and its proof; PROFILE=2007: the how-to's
 	python3 -m lab.demo --profile $(PROFILE)
 
 demo-down:  ## Stop the demo's machines
@@ -96,23 +108,37 @@ molecule: deps  ## Deploy, deploy again, verify, break and verify: on virtual ma
 molecule-down:  ## Stop what an interrupted molecule run left
 	python3 -m lab --directory $(MOLECULE)/lab down
 
-# ---- FreeBSD: PF_KEY on a real kernel, and the role on a Debian machine dressed as FreeBSD (docs/freebsd.md) ------------
+# ---- FreeBSD: PF_KEY on a real kernel, and the role in a simulation and on an image of yours (docs/freebsd.md) ----------
 
-.PHONY: freebsd
-freebsd: deps  ## PF_KEY on Linux's kernel, and the FreeBSD role in a simulation; prints a table
+SCENARIO := MOLECULE_EPHEMERAL_DIRECTORY=$(MOLECULE)/state ANSIBLE_HOME=$(BUILD)/ansible molecule test --scenario-name
+
+.PHONY: freebsd freebsd-simulated
+freebsd: deps  ## PF_KEY, the FreeBSD role in a simulation, and on FreeBSD with FREEBSD_IMAGE=…; prints a table
 	@failed=0; table=(); \
-	row() { local name=$$1; shift; if "$$@"; then table+=("passed  $$name"); else table+=("FAILED  $$name"); failed=1; fi; }; \
-	export MOLECULE_EPHEMERAL_DIRECTORY=$(MOLECULE)/state ANSIBLE_HOME=$(BUILD)/ansible; \
+	row() { local name=$$1; shift; if "$$@"; then table+=("passed   $$name"); else table+=("FAILED   $$name"); failed=1; fi; }; \
 	row "PF_KEY, and our daemon on it against XFRM, on a real kernel (Linux)" tests/kernel/run -k "pfkey or daemons"; \
-	row "the role, both implementations, on a machine dressed as FreeBSD" molecule test -s freebsd_simulated; \
-	printf '%s\n' "" "$${table[@]}" "absent  the role on a real FreeBSD"; exit $$failed
+	row "the role, both implementations, on a machine dressed as FreeBSD" $(MAKE) freebsd-simulated; \
+	if [ -n "$${FREEBSD_IMAGE:-}" ]; then row "the role on $${FREEBSD_IMAGE##*/}" env $(SCENARIO) freebsd; \
+	else table+=("skipped  the role on FreeBSD: FREEBSD_IMAGE names no image (docs/lab.md)"); fi; \
+	printf '%s\n' "" "$${table[@]}"; exit $$failed
+
+freebsd-simulated: deps  ## The FreeBSD role on a Debian machine dressed as FreeBSD: a simulation
+	$(SCENARIO) freebsd_simulated
+
+# ---- The fleet: a hub and its spokes in one machine (docs/fleet.md) -----------------------------------------------------
+
+.PHONY: fleet
+fleet: deps  ## A hub and FLEET_SITES=50 spokes: each journey, its pings and its cost
+	PYTHONPATH=$(CURDIR) python3 -m tests.benchmarks.bench_plan
+	tests/fleet/run
 
 # ---- Benchmarks: each figure beside a peer's, measured in the same run ----------------------------------------------
 
 .PHONY: bench
 bench: deps  ## Benchmarks against charon; prints a table, writes build/bench.json
-	tests/interop/fetch-peers
-	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins/module_utils python3 -m tests.benchmarks
+	python3 -m tests.interop.trees strongswan-5.9
+	PYTHONPATH=$(CURDIR):$(CURDIR)/plugins/module_utils PYTHONWARNINGS='ignore:Diffie-Hellman over finite fields' \
+	    python3 -m tests.benchmarks
 
 # ---- Fuzzing: coverage-guided, both front ends that read what strangers wrote ----------------------------------------
 
@@ -130,11 +156,13 @@ fuzz: deps  ## Fuzz the wire and configuration floors, FUZZ_SECONDS=600 in all; 
 # ---- Interoperability: other people's daemons, on a kernel with ESP (docs/interop.md) ---------------------------------
 
 .PHONY: interop
-interop: deps  ## IKE against strongSwan and Libreswan with real packets; prints the matrix
+interop: deps  ## IKE against strongSwan, Libreswan and OpenIKED with real packets; prints the matrix
+	@echo "== interoperability"
 	tests/interop/run
 
 # ---- Faults: break a working pair, one thing at a time; the diagnosis has to name it (docs/troubleshooting.md) -----------
 
 .PHONY: faults
 faults: deps  ## Inject faults into a working pair; prints fault, first-ranked cause, seconds
+	@echo "== faults"
 	tests/faults/run
