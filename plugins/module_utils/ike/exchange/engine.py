@@ -42,6 +42,7 @@ _SUPERSEDED = (
     OVERLAP + 3.0
 )  # seconds from a renewed tunnel's new child until its old IKE SA goes, after the old children
 _TURNS = 300.0  # seconds between two changes of address in the middle of an attempt
+_STOPPING = "the daemon stops"
 _NOT_LISTENING = "we no longer listen at {}"
 _ADDRESS_LOST = "this host no longer has the address {}"
 _SESSIONS = {IKEV1: V1Session, IKEV2: V2Session}
@@ -127,6 +128,8 @@ class Engine:
         for state in states:
             self.delete_children(state.children)
             self.tunnels.down(state)
+            for session in self.sessions:
+                session.forgo(state.tunnel)
         return len(states)
 
     def rekey(self, name: str, now: float, watcher: Watcher) -> int:
@@ -229,9 +232,9 @@ class Engine:
         self.host.now = now
         for state in self.tunnels:
             self.delete_children(state.children)
-            self.tunnels.down(state)
+            self.tunnels.down(state, _STOPPING)
         for session in self._sessions:
-            session.close("the daemon stops")
+            session.close(_STOPPING)
         self.tunnels.close()
 
     # Out
@@ -316,7 +319,7 @@ class Engine:
     def session_hint(self, session: Session, hint: str) -> None:
         """Something that explains why this peer's tunnels are down."""
         for state in self.tunnels.of(session.remote):
-            if not state.up:
+            if not state.up and not state.taken_down:
                 state.reason = hint
 
     def session_replaced(self, session: Session, successor: Session) -> None:
@@ -380,7 +383,7 @@ class Engine:
         """What waited for a session that has ended leads to another address by now: nobody need hear of a failure."""
         for tunnel in tunnels:
             state = self.tunnels.get(tunnel.name)
-            if state is None or state.tunnel is not tunnel:
+            if state is None or state.tunnel is not tunnel or state.taken_down:
                 continue
             state.turned = self.host.now
             state.connecting = False
@@ -538,7 +541,7 @@ class Engine:
         if state is not None:
             wanted = state.wanted
             self.delete_children(state.children)
-            self.tunnels.down(state)
+            self.tunnels.down(state, "its configuration changed")
             state.wanted = wanted
 
     def _drop(self, path: Path, reason: str) -> None:

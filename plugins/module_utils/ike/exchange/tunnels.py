@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 DOWN = "down"
+TAKEN_DOWN = "taken down"
 OVERLAP = 10.0  # seconds that a replaced child still receives
 _SOON = 1.0  # the same in IKEv2, whose rekeying end knows that the other has the new child (RFC 7296 2.8)
 _FORGOTTEN = 60.0  # seconds after which either end removes a replaced child
@@ -42,8 +43,8 @@ class TunnelState:
     """One tunnel. ``leftovers`` are SAs that an earlier run of the daemon left in the kernel for it.
 
     ``trapped``: a packet may bring it up; else only an operator or the peer. ``started``: it was begun because its
-    ``start_action`` says so, which happens once. ``begun_at``: our address in the last attempt, as long as
-    we have it. ``turned``: when an
+    ``start_action`` says so, which happens once. ``taken_down``: an operator wants nothing of what is still being
+    negotiated for it. ``begun_at``: our address in the last attempt, as long as we have it. ``turned``: when an
     attempt last went on at another address of the peer.
     """
 
@@ -60,6 +61,7 @@ class TunnelState:
     carried: list[ChildSa] = field(default_factory=list)  # children of a former configuration
     trapped: bool = True
     started: bool = False
+    taken_down: bool = False
     begun_at: Address | None = None
     turned: float = -math.inf
 
@@ -142,6 +144,7 @@ class Tunnels:
         """Negotiate a child, unless that is under way; ``anew``: on an IKE SA that authenticates anew."""
         if watcher is not None:
             state.watchers.append(watcher)
+        state.taken_down = False
         if state.connecting:
             return
         _cancel(state)
@@ -184,7 +187,7 @@ class Tunnels:
 
     def child_up(self, child: ChildSa) -> None:
         state = self._states.get(child.tunnel.name)
-        if state is None or state.tunnel is not child.tunnel:
+        if state is None or state.tunnel is not child.tunnel or (state.taken_down and child.initiated):
             self._discard(child)
             return
         older = [other for other in state.children if other.state == UP]
@@ -192,6 +195,7 @@ class Tunnels:
         self._children[child.inbound] = self._children[child.outbound] = child
         state.connecting = False
         state.wanted = state.trapped = True
+        state.taken_down = False
         state.reason = ""
         state.failures = 0
         _cancel(state)
@@ -205,6 +209,8 @@ class Tunnels:
 
     def failed(self, state: TunnelState, reason: str) -> None:
         """A negotiation ended without a child."""
+        if state.taken_down:
+            return
         state.connecting = False
         state.reason = reason
         events.child_failed(self._host, state.tunnel.remote, state.tunnel.name, reason)
@@ -261,16 +267,16 @@ class Tunnels:
                 for child in list(state.children):
                     self.child_gone(child, "the peer has left")
 
-    def down(self, state: TunnelState) -> list[ChildSa]:
-        """Take a tunnel down until somebody asks for it again; the children that were removed."""
-        children = list(state.children)
-        state.wanted = False
+    def down(self, state: TunnelState, reason: str = TAKEN_DOWN) -> None:
+        """Take a tunnel down until somebody asks for it again; who waits for it hears so."""
+        state.wanted = state.connecting = False
+        state.taken_down = True
         _cancel(state)
-        for child in children:
-            self.child_gone(child, "taken down")
+        for child in list(state.children):
+            self.child_gone(child, reason)
         self._drop_leftovers(state)
-        state.reason = "taken down"
-        return children
+        state.reason = reason
+        _tell(state, False, reason)
 
     def find_child(self, remote: Remote, spi_out: int) -> ChildSa | None:
         """The child whose outbound SPI (the peer's own) this is."""
@@ -314,7 +320,8 @@ class Tunnels:
     # Inside
 
     def _discard(self, child: ChildSa) -> None:
-        """A child of a tunnel that was reconfigured while it was negotiated."""
+        """A child of a tunnel that was reconfigured or taken down while it was negotiated."""
+        self._host.info("{}: no longer wanted: {}".format(child.tunnel.name, child))
         self._engine.delete_children([child])
         self._host.perform(Remove((child.inbound, child.outbound)))
 

@@ -23,7 +23,7 @@ from ..errors import PeerError
 from ..host import Host
 from ..outbound import Outbound
 from ..path import Path
-from ..tunnels import OVERLAP
+from ..tunnels import OVERLAP, TAKEN_DOWN
 from . import aggressive_mode, fragments, informational, main_mode, quick_mode, rules, vendor
 from .liveness import Liveness
 from .runner import Exchange
@@ -228,6 +228,14 @@ class Session:
                 self._waiting.append(tunnel)
         else:
             self._start_quick_mode(tunnel)
+
+    def forgo(self, tunnel: Tunnel) -> None:
+        """Wait no more to make a child for a tunnel; where nobody has answered, an attempt for that alone ends."""
+        if tunnel not in self._waiting:
+            return
+        self._waiting.remove(tunnel)
+        if not self._waiting and self.spi_r == NO_SPI:
+            self._close(TAKEN_DOWN)
 
     def delete_children(self, children: list[ChildSa]) -> None:
         """Tell the peer that these children are gone."""

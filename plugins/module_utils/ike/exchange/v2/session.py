@@ -21,6 +21,7 @@ from ..errors import PeerError
 from ..host import Host
 from ..outbound import Outbound
 from ..path import Path
+from ..tunnels import TAKEN_DOWN
 from . import auth, create_child, followup, fragments, informational, initial, rekey_ike, rules
 from .liveness import Liveness
 from .rules import CLOSED, CLOSING, CONNECTING, ESTABLISHED, REKEYED
@@ -287,6 +288,17 @@ class Session:
             session.child_failed(tunnel.name, error)
 
         self.runner.ask(Task(_CHILD + tunnel.name, lambda session: create_child.initiator(session, tunnel), failed))
+
+    def forgo(self, tunnel: Tunnel) -> None:
+        """Wait no more to make a child for a tunnel; where nobody has answered, an attempt for that alone ends.
+
+        Once somebody has, IKE_AUTH needs a child, whoever wants it (RFC 7296 1.2).
+        """
+        if tunnel not in self._waiting or self.keys is not None:
+            return
+        self._waiting.remove(tunnel)
+        if not self._waiting:
+            self.ended(TAKEN_DOWN)
 
     def delete_children(self, children: list[ChildSa]) -> None:
         """Tell the peer that these children go."""
