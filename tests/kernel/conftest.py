@@ -30,14 +30,11 @@ def run(command: str) -> str:
     return subprocess.run(command.split(), check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-class Site:
-    """A gateway: a network namespace with its kernel."""
+class Namespace:
+    """A network namespace, which exists already or not yet."""
 
-    def __init__(self, name, address, peer, address6, peer6, lan, far, lan6, far6):
+    def __init__(self, name: str) -> None:
         self.name = "tanuki-test-" + name
-        self.address, self.peer, self.address6, self.peer6 = address, peer, address6, peer6
-        self.lan, self.far, self.lan6, self.far6 = lan, far, lan6, far6
-        self.kernel = None
 
     def run(self, command: str) -> str:
         return run("ip netns exec {} {}".format(self.name, command))
@@ -51,6 +48,16 @@ class Site:
                 yield
             finally:
                 _enter(outside)
+
+
+class Site(Namespace):
+    """A gateway: a network namespace with its kernel."""
+
+    def __init__(self, name, address, peer, address6, peer6, lan, far, lan6, far6):
+        super().__init__(name)
+        self.address, self.peer, self.address6, self.peer6 = address, peer, address6, peer6
+        self.lan, self.far, self.lan6, self.far6 = lan, far, lan6, far6
+        self.kernel = None
 
     def configure(self):
         with self.inside():

@@ -116,9 +116,13 @@ def _source_address(effect: SourceAddress) -> Address:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((str(effect.peer), _DISCARD_PORT))
-            return ipaddress.ip_address(probe.getsockname()[0].partition("%")[0])
+            address = ipaddress.ip_address(probe.getsockname()[0].partition("%")[0])
     except OSError as error:
         raise LocalError("no route to {}: {}".format(effect.peer, error.strerror)) from error
+    if address.version == 6 and address.is_link_local and not effect.peer.is_link_local:
+        # So it is while the address that belongs there is still being checked (RFC 4862 5.4).
+        raise LocalError("no address here but {}, which is link-local, leads to {}".format(address, effect.peer))
+    return address
 
 
 def _run_script(effect: RunScript) -> None:
