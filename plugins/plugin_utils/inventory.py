@@ -24,7 +24,7 @@ from ..module_utils.ike.config.grammar import (
     TRAP,
 )
 from ..module_utils.ike.policy.sa import Address, Network
-from .profiles import DEFAULT_PROFILE, PROFILES, Profile
+from .profiles import DEFAULT_PROFILE, Profile
 
 UNKNOWN = "unknown"  # as ipsec_address: the site's address isn't known beforehand
 DEFAULT_PATH_MTU = 1492  # PPPoE's (RFC 2516): what any line carries that carries Ethernet's 1500, and many don't
@@ -101,12 +101,12 @@ class Site:
         return self.address is None or self.own_address != self.address
 
 
-def read_sites(variables: Mapping[str, Mapping[str, Any]]) -> dict[str, Site]:
-    """Read the variables of every host (see docs/inventory.md).
+def read_sites(variables: Mapping[str, Mapping[str, Any]], profiles: Mapping[str, Profile]) -> dict[str, Site]:
+    """Read the variables of every host (see docs/inventory.md); ``profiles`` are those that there are, by name.
 
     Sites come in the order of their names. Raises InventoryError.
     """
-    readers = [_SiteReader(name, variables[name]) for name in sorted(variables)]
+    readers = [_SiteReader(name, variables[name], profiles) for name in sorted(variables)]
     sites = [site for site in (reader.site() for reader in readers) if site is not None]
     problems = [problem for reader in readers for problem in reader.problems]
     problems += _clashes(sites)
@@ -124,9 +124,10 @@ def index_of(name: str) -> str:
 class _SiteReader:
     """The variables of one host, and what is wrong with them."""
 
-    def __init__(self, name: str, variables: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, variables: Mapping[str, Any], profiles: Mapping[str, Profile]) -> None:
         self.name = name
         self.variables = variables
+        self.profiles = profiles
         self.problems: list[Problem] = []
 
     def site(self) -> Site | None:
@@ -254,9 +255,10 @@ class _SiteReader:
 
     def _profile(self) -> Profile | None:
         name = str(self.variables.get("ipsec_profile", DEFAULT_PROFILE))
-        if name not in PROFILES:
-            return self._wrong("ipsec_profile", "no profile {!r}; there are: {}".format(name, ", ".join(PROFILES)))
-        return PROFILES[name]
+        if name not in self.profiles:
+            known = ", ".join(self.profiles)
+            return self._wrong("ipsec_profile", "no profile {!r}; there are: {}".format(name, known))
+        return self.profiles[name]
 
 
 def _clashes(sites: list[Site]) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from typing import Any
 from ..module_utils.ike.policy.sa import Address, Network
 from ..module_utils.ike.policy.spd import UNKNOWN as UNKNOWN_ENDS
 from .inventory import InventoryError, Problem, Site, read_sites
+from .own_profiles import all_profiles
 from .profiles import Profile
 from .topology import DEFAULT_TOPOLOGY, Pair, read_pairs, read_profiles
 
@@ -94,17 +95,18 @@ class Plan:
 def make_plan(variables: Mapping[str, Mapping[str, Any]]) -> Plan:
     """Plan the tunnels between the sites of an inventory.
 
-    ``variables`` maps each site's inventory name to its variables (see docs/inventory.md). The topology and the
-    tunnels' own profiles are one statement each, which every site has to see. Raises InventoryError with every problem
-    found.
+    ``variables`` maps each site's inventory name to its variables (see docs/inventory.md). The topology, the
+    inventory's profiles and those of single tunnels are one statement each, which every site has to see. Raises
+    InventoryError with every problem found.
     """
-    sites = read_sites(variables)
+    known = all_profiles(_one(variables, "ipsec_profiles", {}))
+    sites = read_sites(variables, known)
     pairs = [
         (first, second)
         for first, second in read_pairs(_one(variables, "ipsec_topology", DEFAULT_TOPOLOGY), tuple(sites))
         if sites[first].managed or sites[second].managed  # what others have between them isn't ours
     ]
-    profiles = read_profiles(_one(variables, "ipsec_tunnel_profiles", {}), pairs)
+    profiles = read_profiles(_one(variables, "ipsec_tunnel_profiles", {}), pairs, known)
     problems = (*_mismatches(sites, pairs, profiles), *_strangers(sites, pairs))
     if problems:
         raise InventoryError(problems)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .inventory import InventoryError, Problem
-from .profiles import PROFILES, Profile
+from .profiles import Profile
 
 MESH = "mesh"
 HUB = "hub"
@@ -39,25 +39,25 @@ def read_pairs(topology: Any, names: Sequence[str]) -> tuple[Pair, ...]:
     return tuple(sorted({(min(pair), max(pair)) for pair in pairs}))
 
 
-def read_profiles(value: Any, pairs: Iterable[Pair]) -> dict[Pair, Profile]:
+def read_profiles(value: Any, pairs: Iterable[Pair], profiles: Mapping[str, Profile]) -> dict[Pair, Profile]:
     """The profiles of single tunnels: ``ipsec_tunnel_profiles``, a dictionary ``{"SITE--SITE": PROFILE}``.
 
-    Raises InventoryError.
+    ``profiles`` are those that there are, by name. Raises InventoryError.
     """
     if not isinstance(value, Mapping):
         raise _wrong_profile("a dictionary is needed: {SITE--SITE: PROFILE}")
     known = frozenset(pairs)
-    profiles = {}
+    chosen = {}
     for label, name in value.items():
         pair = tuple(sorted(str(label).split("--")))
         if pair not in known:
             raise _wrong_profile("{!r} is not SITE--SITE of two sites that are joined".format(label))
-        if pair in profiles:
+        if pair in chosen:
             raise _wrong_profile("{!r} is there twice".format(label))
-        if str(name) not in PROFILES:
-            raise _wrong_profile("{}: no profile {!r}; there are: {}".format(label, name, ", ".join(PROFILES)))
-        profiles[pair] = PROFILES[str(name)]
-    return profiles
+        if str(name) not in profiles:
+            raise _wrong_profile("{}: no profile {!r}; there are: {}".format(label, name, ", ".join(profiles)))
+        chosen[pair] = profiles[str(name)]
+    return chosen
 
 
 def _mesh(_argument: None, names: frozenset[str]) -> Iterable[Pair]:

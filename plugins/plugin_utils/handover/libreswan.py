@@ -82,6 +82,7 @@ def _connections(end: TunnelEnd) -> Iterator[str]:
 
 def _ike(chosen: Cryptography) -> Iterator[str]:
     """One proposal for AEADs, whose second word is the PRF, one for the others, whose second word is both."""
+    LIBRESWAN.without_additional(chosen.additional)
     groups = LIBRESWAN.exchanges(chosen.groups)
     digests = {True: LIBRESWAN.digests(chosen.ike_prf), False: LIBRESWAN.digests(chosen.ike_hash)}
     return _proposals(chosen.ike_encryption, digests, groups)

@@ -101,6 +101,7 @@ def _identities(end: TunnelEnd) -> dict[str, str]:
 
 
 def _ike(chosen: Cryptography) -> Iterator[str]:
+    STRONGSWAN.without_additional(chosen.additional)
     digests, groups = STRONGSWAN.digests(chosen.ike_hash), STRONGSWAN.exchanges(chosen.groups)
     prfs = ["prf" + word for word in STRONGSWAN.digests(chosen.ike_prf)]
     for aead, others in ((True, [*prfs, *groups]), (False, [*digests, *prfs, *groups])):

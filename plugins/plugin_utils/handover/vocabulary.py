@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...module_utils.ike.config.build import Profile as Cryptography
+from ...module_utils.ike.config.grammar import NO_KE
 from ...module_utils.ike.crypto.algorithms import CIPHERS, ENCRYPTION_KEYWORDS
 from ..inventory import Site
 from ..plan import TunnelEnd
@@ -44,6 +45,12 @@ class Vocabulary:
 
     def exchanges(self, names: Sequence[str]) -> list[str]:
         return [self._word(self.groups, name) for name in names]
+
+    def without_additional(self, levels: Sequence[Sequence[str]]) -> None:
+        """Additional key exchanges (RFC 9370) aren't told: a profile that insists on one can't be."""
+        for level in levels:
+            if level and NO_KE not in level:
+                raise Untold("{} isn't told {} here, which the profile insists on".format(self.daemon, "/".join(level)))
 
     def identity(self, site: Site) -> str:
         kind, value = site.identity
