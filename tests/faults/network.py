@@ -15,15 +15,13 @@ What crosses the LANs is forwarded by the gateways; the internet drops private a
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import subprocess
 from dataclasses import dataclass
 
+from tests.namespaces import inside
+
 INTERNET = "internet"
-_CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def run(command: str, check: bool = True) -> subprocess.CompletedProcess:
@@ -32,22 +30,6 @@ def run(command: str, check: bool = True) -> subprocess.CompletedProcess:
     if check and done.returncode:
         raise RuntimeError("{}: {}".format(command, done.stdout.strip()))
     return done
-
-
-@contextlib.contextmanager
-def inside(namespace: str):
-    """What this thread opens or runs meanwhile belongs to this namespace (/proc/net doesn't, but in the first)."""
-    with open("/proc/thread-self/ns/net") as outside, open("/run/netns/" + namespace) as target:  # noqa: PTH123
-        _enter(target)
-        try:
-            yield
-        finally:
-            _enter(outside)
-
-
-def _enter(namespace) -> None:
-    if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 @dataclass(frozen=True)

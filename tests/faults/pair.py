@@ -38,7 +38,8 @@ from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import Paths
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
 
 from ike.cli.ctl import ask
-from tests.faults.network import SITES, Site, inside, run
+from tests.faults.network import SITES, Site, run
+from tests.namespaces import inside
 
 KEY = "the key that both sites share, long enough"
 PROFILE = "ikev1-aes"

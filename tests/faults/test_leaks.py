@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.faults.network import inside
+from tests.namespaces import inside
 
 _FLOW = {"tokyo": "192.168.20.2", "osaka": "192.168.10.2"}
 

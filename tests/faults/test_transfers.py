@@ -20,6 +20,7 @@ import threading
 import pytest
 
 from tests.faults import network
+from tests.namespaces import inside
 
 FAR = "192.168.20.2"
 LARGE = 32 << 20  # bytes
@@ -111,7 +112,7 @@ def _at_home(action):
     outcome: list = []
 
     def there() -> None:
-        with network.inside("tokyo-lan"):
+        with inside("tokyo-lan"):
             try:
                 outcome.append(action())
             except (OSError, EOFError, ftplib.Error) as error:

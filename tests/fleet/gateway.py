@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.keys import Keys
-from tests.fleet.network import Place, run
+from tests.fleet.network import Place
+from tests.namespaces import run
 
 IMAGE = Path("/run/image")
 SITES = Path("/run/sites")

@@ -17,20 +17,14 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.namespaces import run
+
 INTERNET = "internet"
 ROUTER = "198.18.255.254"  # the internet's own address at every site's line
 ROUTER6 = "2001:db8::ffff"
 SECOND_ROUTER = "198.19.255.254"
 HOME, AT_HOME = "172.16.0.1", "172.16.0.2"  # behind a router with NAT: its address there, and the site's
 GONE_LIMIT = 60.0  # seconds
-
-
-def run(*command: str) -> str:
-    """A command's output. A failure shows what the command said."""
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise RuntimeError("{}: {}".format(" ".join(command), done.stdout.strip()))
-    return done.stdout
 
 
 @dataclass(frozen=True)

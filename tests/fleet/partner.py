@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.fleet.controller import ROOT
-from tests.fleet.network import Place, run
+from tests.fleet.network import Place
 from tests.interop.pluto import Pluto
 from tests.interop.trees import PEERS
+from tests.namespaces import run
 
 START_LIMIT = 60.0  # seconds
 

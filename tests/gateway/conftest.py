@@ -5,17 +5,12 @@ tests/gateway/run makes a namespace of users for it, where one may do so without
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import subprocess
 
 import pytest
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.gateway_script import script_text
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.gateway_work import GatewayWork, traffic_of
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.plan import make_plan
-
-_CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 ADDRESS, CLIENT, FAR, WORLD = "210.11.11.11", "192.168.10.2", "192.168.20.2", "8.8.8.8"
 PLAN = make_plan(
@@ -105,22 +100,6 @@ class Gateway:
 
     def rules(self) -> str:
         return self.run("nft -s list ruleset") + self.run("iptables-legacy-save", check=False)
-
-
-@contextlib.contextmanager
-def inside(namespace: str):
-    """What this thread does meanwhile, and threads that it starts, is done in a namespace."""
-    with open("/proc/thread-self/ns/net") as outside, open("/run/netns/" + namespace) as target:  # noqa: PTH123
-        _enter(target)
-        try:
-            yield
-        finally:
-            _enter(outside)
-
-
-def _enter(namespace) -> None:
-    if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 @pytest.fixture()

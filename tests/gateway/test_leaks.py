@@ -8,7 +8,8 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.tanuki.ipsec.plugins.modules import ipsec_leak_assert
 
-from tests.gateway.conftest import ADDRESS, FAR, WORLD, inside
+from tests.gateway.conftest import ADDRESS, FAR, WORLD
+from tests.namespaces import inside
 
 TUNNEL = {
     "name": "osaka",

@@ -12,13 +12,14 @@ import pytest
 from tests.interop import matrix, network
 from tests.interop.libreswan import Libreswan
 from tests.interop.life import eventually
-from tests.interop.network import OSAKA, SITES, TOKYO, kernel_sas, run
+from tests.interop.network import OSAKA, SITES, TOKYO, kernel_sas
 from tests.interop.openiked import OpenIked
 from tests.interop.ours import Ours
 from tests.interop.strongswan import StrongSwan
 from tests.interop.suites import Suite
 from tests.interop.trees import PEERS, TESTING, find
 from tests.interop.wire import Wire
+from tests.namespaces import run
 
 _LARVAL = 40.0  # seconds; OpenIKED leaves a larval SA where a negotiation fails, which the kernel keeps for 30
 _DAEMONS = {"strongswan": StrongSwan, "libreswan": Libreswan, "openiked": OpenIked}

@@ -14,26 +14,15 @@ LANs               192.168.10.0/24    192.168.20.0/24
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.namespaces import run
+
 INTERNET = "internet"
 START_SECONDS = 60.0  # that a daemon may take to start
-_CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _MASQUERADE = "-t nat -A POSTROUTING -s 10.0.0.0/8 -j MASQUERADE"
-
-
-def run(*command: str) -> str:
-    """A command's output. A failure shows what the command said."""
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise RuntimeError("{}: {}".format(" ".join(command), done.stdout.strip()))
-    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -110,22 +99,6 @@ def _add(site: Site) -> None:
         "-6 route add default via {}".format(site.router(6)),
     ):
         run("ip", "-n", site.name, *command.split())
-
-
-@contextlib.contextmanager
-def entered(namespace: str) -> Iterator[None]:
-    """A socket that is opened meanwhile is this network namespace's."""
-    with open("/proc/self/ns/net") as outside, open("/run/netns/" + namespace) as inside:  # noqa: PTH123
-        _enter(inside)
-        try:
-            yield
-        finally:
-            _enter(outside)
-
-
-def _enter(namespace) -> None:
-    if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 def kernel_sas(site: Site) -> set[str]:

@@ -20,9 +20,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.interop.network import START_SECONDS, Site, run
+from tests.interop.network import START_SECONDS, Site
 from tests.interop.suites import Suite, View, variant, wide
 from tests.interop.trees import Tree
+from tests.namespaces import run
 
 _WAIT = 20.0
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.interop.network import START_SECONDS, run
+from tests.interop.network import START_SECONDS
 from tests.interop.trees import Tree
+from tests.namespaces import run
 
 _WAIT = 20.0  # seconds that it may take to answer, or to end
 _TOOLS = Path("/usr/libexec/ipsec")

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import vici
 
-from tests.interop.network import START_SECONDS, TOKYO, Site, entered
+from tests.interop.network import START_SECONDS, TOKYO, Site
 from tests.interop.suites import PPK, PPK_ID, Suite, View, wide
 from tests.interop.trees import TESTING, Tree
+from tests.namespaces import inside
 from tests.unit.exchange.world import world
 
 _WAIT = 20.0
@@ -152,7 +153,7 @@ class StrongSwan:
         stranger = world(self._directory, version=2).tokyo
         stranger.engine.up("net", 0.0, lambda success, reason: None)
         _path, datagram = stranger.engine.outbox.popleft()
-        with entered(TOKYO.name):
+        with inside(TOKYO.name):
             sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with sender:
             sender.bind((TOKYO.address(), 0))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from tests.interop.network import INTERNET, Site, entered
+from tests.interop.network import INTERNET, Site
+from tests.namespaces import inside
 
 _ALL = 3  # <linux/if_ether.h>: packets of any protocol
 _IKE_PORTS = (500, 4500)
@@ -21,7 +22,7 @@ class Wire:
     """The IKE messages that a site sends, as they arrive at the internet's end of its link."""
 
     def __init__(self, site: Site) -> None:
-        with entered(INTERNET):
+        with inside(INTERNET):
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL))
         self._socket.bind((site.name, _ALL))
         self._socket.setblocking(False)

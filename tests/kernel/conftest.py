@@ -10,7 +10,6 @@ fd00:10::1           2001:db8::11       2001:db8::22           fd00:20::1
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import subprocess
 from pathlib import Path
@@ -20,14 +19,9 @@ import pytest
 from ike.kernel.base import KernelError
 from ike.kernel.xfrm import XfrmKernel
 from tests.kernel.samples import tunnel_sa
+from tests.namespaces import inside, run
 
 STRICT = bool(os.environ.get("KERNEL_TESTS_STRICT"))
-_CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def run(command: str) -> str:
-    return subprocess.run(command.split(), check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 class Namespace:
@@ -37,17 +31,11 @@ class Namespace:
         self.name = "tanuki-test-" + name
 
     def run(self, command: str) -> str:
-        return run("ip netns exec {} {}".format(self.name, command))
+        return run("ip", "netns", "exec", self.name, *command.split())
 
-    @contextlib.contextmanager
-    def inside(self):
-        """What is opened meanwhile (a socket, a file of /proc/net) is this site's."""
-        with open("/proc/self/ns/net") as outside, open("/run/netns/" + self.name) as namespace:  # noqa: PTH123
-            _enter(namespace)
-            try:
-                yield
-            finally:
-                _enter(outside)
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """What is opened meanwhile (a socket, a file of /proc/net) is this namespace's."""
+        return inside(self.name)
 
 
 class Site(Namespace):
@@ -81,11 +69,6 @@ class Site(Namespace):
         return subprocess.run([*command, target], check=False, stdout=subprocess.DEVNULL).returncode == 0
 
 
-def _enter(namespace) -> None:
-    if _LIBC.setns(namespace.fileno(), _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
 def unavailable(reason: str) -> None:
     """Skip, or fail where the machine was booted for these tests."""
     if STRICT:
@@ -107,9 +90,9 @@ def cabled():
     )  # fmt: skip
     with contextlib.ExitStack() as cleanup:
         for site in (tokyo, osaka):
-            run("ip netns add " + site.name)
-            cleanup.callback(run, "ip netns delete " + site.name)
-        run("ip link add name cable netns {} type veth peer name cable netns {}".format(tokyo.name, osaka.name))
+            run("ip", "netns", "add", site.name)
+            cleanup.callback(run, "ip", "netns", "delete", site.name)
+        run(*"ip link add cable netns {} type veth peer name cable netns {}".format(tokyo.name, osaka.name).split())
         for site in (tokyo, osaka):
             site.configure()
             cleanup.callback(site.kernel.close)

@@ -13,7 +13,8 @@ from ike.daemon.rim import Rim
 from ike.exchange.effects import SourceAddress
 from ike.exchange.errors import LocalError
 from ike.kernel.none import NoneKernel
-from tests.kernel.conftest import Namespace, run
+from tests.kernel.conftest import Namespace
+from tests.namespaces import run
 
 
 def source(host: Namespace, peer: str) -> str:
@@ -31,7 +32,7 @@ def test_it_is_the_address_that_the_route_gives(sites):
 def link(sites):
     """A host that has a link-local address only, on a link with a prefix of its own."""
     host = Namespace("host")
-    run("ip netns add " + host.name)
+    run("ip", "netns", "add", host.name)
     host.run("ip link add name cable type veth peer name end")
     for command in (
         "ip link set cable addrgenmode none",
@@ -42,7 +43,7 @@ def link(sites):
     ):
         host.run(command)
     yield host
-    run("ip netns delete " + host.name)
+    run("ip", "netns", "delete", host.name)
 
 
 def test_a_peer_on_the_link_is_not_asked_from_a_link_local_address(link):
