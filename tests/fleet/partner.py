@@ -33,6 +33,7 @@ class Partner(ABC):
 
     title: ClassVar[str]
     profile: ClassVar[str]  # of its tunnel
+    profiles: ClassVar[dict] = {}  # the inventory's own, ipsec_profiles
     place: Place
     directory: Path
 
@@ -125,6 +126,25 @@ class StrongSwan(Partner):
         return self.directory / "charon.log"
 
 
+class StrongSwanWithCbc(StrongSwan):
+    """charon that is told a profile of the inventory's own."""
+
+    title = "strongSwan with CBC"
+    profile = "firewall"
+    profiles: ClassVar[dict] = {
+        "firewall": {
+            "base": "modern",
+            "ike_encryption": ["aes256_cbc"],
+            "ike_hash": ["hmac_sha2_256"],
+            "ike_prf": ["hmac_sha2_256"],
+            "groups": ["modp2048"],
+            "additional": [],
+            "esp_encryption": ["aes256_cbc"],
+            "esp_integrity": ["hmac_sha2_256"],
+        }
+    }
+
+
 _LIBRESWAN = """\
 config setup
     nssdir={directory}
@@ -207,4 +227,4 @@ class Racoon2StandIn(Partner):
         return [*own_etc, "env", path, sys.executable, "-m", "ike", *arguments]
 
 
-PARTNERS = (StrongSwan, Libreswan, Racoon2StandIn)
+PARTNERS = (StrongSwan, StrongSwanWithCbc, Libreswan, Racoon2StandIn)

@@ -25,10 +25,12 @@ def partner(few, request):
     one.connect()
     profiles = few.variables.get("ipsec_tunnel_profiles", {})
     few.variables["ipsec_tunnel_profiles"] = {**profiles, "hub--{}".format(place.name): kind.profile}
+    few.variables["ipsec_profiles"] = kind.profiles
     few.unmanaged.append(place)
     yield one
     few.unmanaged.clear()
     few.variables["ipsec_tunnel_profiles"] = profiles
+    del few.variables["ipsec_profiles"]
     one.stop()
 
 
