@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.tanuki.ipsec.plugins.filter.ipsec_tunnels import ipsec_tunnels
+from ansible_collections.tanuki.ipsec.plugins.module_utils.evidence.verdict import expectation
+from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.config.checks.algorithms import supported
+from ansible_collections.tanuki.ipsec.plugins.module_utils.ike.config.grammar import IKEV1, IKEV2, TANUKI
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.configuration import configuration_text
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.handover.sheet import handover
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import demands
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.lint import lint
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.overhead import maximum_segment
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.own_profiles import all_profiles
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.paths import LINUX_PATHS
@@ -159,3 +165,57 @@ def test_what_the_other_version_has_is_no_part_of_it(base, field, missing):
 
 def test_every_problem_is_told_at_once():
     assert len(problems({"a": {"pfs": 7}, "b": {"groups": [], "x": 1}})) == 3
+
+
+_BASES = {IKEV1: "ikev1-aes", IKEV2: "modern"}
+_INTEGRITY = {
+    IKEV1: {"esp_integrity": ["hmac_sha1"]},
+    IKEV2: {"ike_hash": ["hmac_sha1"], "esp_integrity": ["hmac_sha1"]},
+}
+_FIELDS = {
+    "ike_encryption": "kmp_enc_alg",
+    "ike_hash": "kmp_hash_alg",
+    "ike_prf": "kmp_prf_alg",
+    "groups": "kmp_dh_group",
+    "esp_encryption": "esp_enc_alg",
+    "esp_integrity": "esp_auth_alg",
+}
+_ALL = [
+    (protocol, field, word)
+    for protocol in _BASES
+    for field, directive in _FIELDS.items()
+    for word in supported(TANUKI, protocol, directive)
+    if word not in ("aes_ctr", "rijndael_cbc")  # they say no key length
+]
+
+
+@pytest.mark.parametrize(("protocol", "field", "word"), _ALL, ids=["-".join(one) for one in _ALL])
+def test_every_word_is_understood_wherever_a_profile_is_read(protocol, field, word):
+    changes = {"base": _BASES[protocol], **_INTEGRITY[protocol], field: [word]}
+    if field == "esp_integrity":
+        changes["esp_encryption"] = ["aes128_cbc"]
+    planned = plan({"own": changes}, ipsec_profile="own")
+    (ours,), (theirs,) = planned.ends["tokyo"], planned.ends["osaka"]
+    assert word in configuration_text(ours.local, [ours], LINUX_PATHS)
+    assert 1200 < maximum_segment(ours, 4) < 1452
+    assert warnings([ours]) == tuple("profile own: " + text for text in ours.profile.weaknesses)
+    found = [finding for finding in lint(planned, {}) if finding.subject == "profile own"]
+    assert len(found) == len(ours.profile.weaknesses)
+    assert demands([ours])["algorithms"]
+    assert expectation(ipsec_tunnels(_variables(planned, changes), "tokyo", ["tokyo", "osaka"])[0]).name == "osaka"
+    sheet = next(
+        file for file in handover(theirs.local, [theirs], {theirs.name: b"a" * 32}) if file.name == "sheet.txt"
+    )
+    assert word in sheet.content.decode()
+
+
+def _variables(planned, changes) -> dict:
+    return {
+        name: {
+            "ipsec_address": str(site.address),
+            "ipsec_networks": [str(network) for network in site.networks],
+            "ipsec_profile": "own",
+            "ipsec_profiles": {"own": changes},
+        }
+        for name, site in planned.sites.items()
+    }
