@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ike.cli import event_text, status_text
 
 STATUS = {
@@ -22,6 +24,25 @@ def test_metrics_have_what_is_configured_what_is_up_and_why_not():
     assert 'ipsec_tunnel_down{{tunnel="b_out",remote="b",state="down",reason="{}"}} 1'.format(reason) in lines
     assert not [line for line in lines if line.startswith('ipsec_tunnel_down{tunnel="a_out"')]
     assert 'ipsec_ike_messages_total{kind="dropped"} 3' in lines
+
+
+@pytest.mark.parametrize(("lifetime", "age"), [(28800, "3 s of 28800"), (0, "3 s")])
+def test_an_age_is_told_with_the_lifetime_if_there_is_one(lifetime, age):
+    ends = {end: {"address": "192.0.2.1", "port": 500} for end in ("local", "peer")}
+    ike = {
+        "remote": "a",
+        "version": 2,
+        "state": "connecting",
+        **ends,
+        "ppk": "",
+        **dict.fromkeys(("encryption", "integrity", "prf", "group"), ""),
+        "age": 3,
+        "lifetime": lifetime,
+    }
+    (line,) = [
+        line for line in status_text.people({**STATUS, "ike_sas": [ike], "tunnels": []}).splitlines() if "v2" in line
+    ]
+    assert line.endswith("  " + age)
 
 
 def test_an_event_is_a_line_with_what_is_known():

@@ -81,6 +81,15 @@ def test_who_asks_again_at_once_gets_it(tmp_path, version, steps):
 
 
 @VERSIONS
+def test_who_asks_again_sees_no_old_reason_meanwhile(tmp_path, version):
+    pair = world(tmp_path, version=version)
+    take_down(pair)
+    pair.mangle = lambda datagram: []
+    bring_up(pair)
+    assert (pair.tokyo.state.summary(), pair.tokyo.state.reason) == ("connecting", "")
+
+
+@VERSIONS
 def test_an_attempt_that_fails_afterwards_changes_nothing(tmp_path, version):
     pair = world(tmp_path, version=version, psk=b"another")
     bring_up(pair)

@@ -23,7 +23,7 @@ def people(status: dict[str, Any]) -> str:
 def _ike_line(one: dict[str, Any]) -> str:
     algorithms = "/".join(one[key] for key in ("encryption", "integrity", "prf", "group") if one[key])
     algorithms += ", PPK {}".format(one["ppk"]) if one["ppk"] else ""
-    return "  {:<20} IKEv{} {:<11} {}[{}] - {}[{}]  {}  {} s of {}".format(
+    return "  {:<20} IKEv{} {:<11} {}[{}] - {}[{}]  {}  {}".format(
         one["remote"],
         one["version"],
         one["state"],
@@ -32,8 +32,7 @@ def _ike_line(one: dict[str, Any]) -> str:
         one["peer"]["address"],
         one["peer"]["port"],
         algorithms,
-        one["age"],
-        one["lifetime"],
+        _age(one),
     )
 
 
@@ -46,17 +45,21 @@ def _tunnel_line(tunnel: dict[str, Any]) -> str:
 
 
 def _child_line(child: dict[str, Any]) -> str:
-    return "    {} {} {}/{}  in {}  out {}  {} s of {}  {}".format(
+    return "    {} {} {}/{}  in {}  out {}  {}  {}".format(
         child["protocol"].upper(),
         child["mode"],
         child["encryption"],
         child["integrity"] or "aead",
         child["spi_in"],
         child["spi_out"],
-        child["age"],
-        child["lifetime"],
+        _age(child),
         child["state"],
     )
+
+
+def _age(one: dict[str, Any]) -> str:
+    """In seconds, with the lifetime where one is agreed on."""
+    return "{} s of {}".format(one["age"], one["lifetime"]) if one["lifetime"] else "{} s".format(one["age"])
 
 
 def prometheus(status: dict[str, Any]) -> str:

@@ -144,7 +144,8 @@ class Tunnels:
         """Negotiate a child, unless that is under way; ``anew``: on an IKE SA that authenticates anew."""
         if watcher is not None:
             state.watchers.append(watcher)
-        state.taken_down = False
+        if state.taken_down:
+            state.taken_down, state.reason = False, ""
         if state.connecting:
             return
         _cancel(state)
