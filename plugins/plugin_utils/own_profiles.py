@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Callable
@@ -142,7 +143,11 @@ def _list(value: Any) -> list[Any]:
 
 def _seconds(least: int) -> _ReadValue:
     def read(value: Any, _protocol: str) -> int:
-        if isinstance(value, bool) or not str(value).isdecimal() or not least <= int(value) <= _LONGEST:
+        if (
+            isinstance(value, bool)
+            or not re.fullmatch("[0-9]{1,10}", str(value))
+            or not least <= int(value) <= _LONGEST
+        ):
             raise _Wrong("{!r} is no number of seconds from {} to {}".format(value, least, _LONGEST))
         return int(value)
 

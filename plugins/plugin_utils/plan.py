@@ -161,7 +161,9 @@ def _mismatches(
             yield Problem(
                 second.name, "ipsec_profile", text.format(second.profile.name, first.profile.name, first.name)
             )
-        yield from _out_of_reach(first, second, profiles.get((first.name, second.name), first.profile))
+        profile = profiles.get((first.name, second.name), first.profile)
+        yield from _out_of_reach(first, second, profile)
+        yield from _behind_nat(first, second, profile)
         if not _network_pairs(first, second):
             text = "no network of the same family (IPv4, IPv6) as any of {}'s"
             yield Problem(second.name, "ipsec_networks", text.format(first.name))
@@ -190,6 +192,14 @@ def _out_of_reach(first: Site, second: Site, profile: Profile) -> Iterator[Probl
     if None not in addresses and addresses[0].version != addresses[1].version:
         text = "{} here, {} at {}: one tunnel can't join IPv4 and IPv6"
         yield Problem(second.name, "ipsec_address", text.format(addresses[1], addresses[0], first.name))
+
+
+def _behind_nat(first: Site, second: Site, profile: Profile) -> Iterator[Problem]:
+    """A profile without NAT traversal, where one of the two needs it."""
+    for site in (first, second):
+        if not profile.cryptography.nat_traversal and (site.translated or site.tuning.force_encapsulation):
+            text = "{} has no nat_traversal, which {} needs: NAT lies before it, as far as is known, or it forces UDP"
+            yield Problem(site.name, "ipsec_profile", text.format(profile.name, site.name))
 
 
 def _network_pairs(one: Site, other: Site) -> list[tuple[Network, Network]]:

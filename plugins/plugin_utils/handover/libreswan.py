@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...module_utils.ike.config.build import Profile as Cryptography
 from ..plan import TunnelEnd
-from .vocabulary import LIBRESWAN, pfs_groups
+from .vocabulary import LIBRESWAN, Untold, is_aead, pfs_groups
 
 _SETUP = """\
 config setup
@@ -83,9 +83,17 @@ def _connections(end: TunnelEnd) -> Iterator[str]:
 def _ike(chosen: Cryptography) -> Iterator[str]:
     """One proposal for AEADs, whose second word is the PRF, one for the others, whose second word is both."""
     LIBRESWAN.without_additional(chosen.additional)
+    _check_prfs(chosen)
     groups = LIBRESWAN.exchanges(chosen.groups)
     digests = {True: LIBRESWAN.digests(chosen.ike_prf), False: LIBRESWAN.digests(chosen.ike_hash)}
     return _proposals(chosen.ike_encryption, digests, groups)
+
+
+def _check_prfs(chosen: Cryptography) -> None:
+    """Beside a cipher that isn't an AEAD pluto takes the integrity's hash for the PRF's."""
+    others = [digest for digest in chosen.ike_hash if digest not in chosen.ike_prf]
+    if chosen.version == 2 and others and not all(map(is_aead, chosen.ike_encryption)):
+        raise Untold("Libreswan takes {} for the PRF too, which ike_prf doesn't have".format("/".join(others)))
 
 
 def _esp(chosen: Cryptography) -> Iterator[str]:

@@ -92,6 +92,31 @@ def test_who_cant_be_told_an_additional_key_exchange_gets_no_file():
     assert "strongSwan isn't told mlkem768 here, which the profile insists on" in found["sheet.txt"]
 
 
+def test_libreswan_has_no_word_for_a_prf_beside_another_integrity():
+    planned = plan({"own": {**PARTNER, "ike_prf": ["hmac_sha2_512"]}}, ipsec_profile="own")
+    (end,) = planned.ends["osaka"]
+    found = {file.name: file.content.decode() for file in handover(end.local, [end], {end.name: b"a" * 32})}
+    assert "prfsha512" in found["swanctl.conf"] and "ipsec.conf" not in found
+    assert "Libreswan takes hmac_sha2_256 for the PRF too" in found["sheet.txt"]
+
+
+def test_nat_needs_a_profile_with_nat_traversal():
+    with pytest.raises(InventoryError, match="osaka: ipsec_profile: own has no nat_traversal, which osaka needs"):
+        make_plan(
+            {
+                name: {"ipsec_profiles": {"own": {"nat_traversal": False}}, "ipsec_profile": "own", **site}
+                for name, site in {
+                    "tokyo": {"ipsec_address": "210.11.11.11", "ipsec_networks": ["192.168.10.0/24"]},
+                    "osaka": {
+                        "ipsec_address": "210.22.22.22",
+                        "ipsec_own_address": "10.0.0.2",
+                        "ipsec_networks": ["192.168.20.0/24"],
+                    },
+                }.items()
+            }
+        )
+
+
 def test_weak_algorithms_are_warned_about():
     (end,) = plan({"old": OLD}, ipsec_profile="old").ends["tokyo"]
     assert [text for text in warnings([end]) if text.startswith("profile old: sha1: ")]
@@ -118,6 +143,10 @@ def test_an_unknown_name_is_answered_with_all_that_there_are():
         ({"p": {"pfs": "perhaps"}}, "p: pfs: 'perhaps' is neither true nor false"),
         ({"p": {"ike_lifetime": 0}}, "p: ike_lifetime: 0 is no number of seconds from 1 to 2147483647"),
         ({"p": {"ike_lifetime": True}}, "p: ike_lifetime: True is no number of seconds from 1 to 2147483647"),
+        (
+            {"p": {"ike_lifetime": "9" * 11}},
+            "p: ike_lifetime: '99999999999' is no number of seconds from 1 to 2147483647",
+        ),
         ({"p": {"dpd_delay": 0}}, "p: dpd_delay: 0 is no number of seconds from 1 to 2147483647"),
         ({"p": {"groups": "ecp256"}}, "p: groups: a list is needed"),
         ({"p": {"groups": []}}, "p: groups: the list is empty"),
