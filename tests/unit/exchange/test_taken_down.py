@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.exchange.world import bring_up, world
@@ -99,6 +101,34 @@ def test_an_attempt_that_fails_afterwards_changes_nothing(tmp_path, version):
     pair.run(600)
     assert pair.tokyo.state.reason == "taken down"
     assert len(pair.wire) < sent + 20
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_what_the_peer_had_begun_goes_too(tmp_path, steps):
+    """IKEv1's responder has the child only with the third message: until then nobody sees that there will be one."""
+    pair = world(tmp_path, version=1)
+    bring_up(pair)
+    pair.run(30)
+    pair.osaka.engine.rekey("net", pair.now, lambda *outcome: None)
+    deliver(pair, steps)
+    pair.now += 0.05
+    take_down(pair)
+    pair.run(60)
+    assert nothing_left(pair)
+
+
+@VERSIONS
+def test_a_reload_that_renews_it_meanwhile_negotiates_it_anew(tmp_path, version):
+    """A packet has asked for it, so that nothing but the negotiation itself knows that it's wanted."""
+    pair = world(tmp_path, version=version)
+    engine = pair.tokyo.engine
+    engine.acquire(7, pair.now)
+    deliver(pair, 1)
+    configuration = engine.configuration
+    (old,) = configuration.tunnels
+    engine.reconfigure(replace(configuration, tunnels=(replace(old, lifetime_seconds=1800),)), pair.now)
+    pair.run(60)
+    assert pair.established()
 
 
 @VERSIONS

@@ -44,8 +44,8 @@ class TunnelState:
 
     ``trapped``: a packet may bring it up; else only an operator or the peer. ``started``: it was begun because its
     ``start_action`` says so, which happens once. ``taken_down``: an operator wants nothing of what is still being
-    negotiated for it. ``begun_at``: our address in the last attempt, as long as we have it. ``turned``: when an
-    attempt last went on at another address of the peer.
+    negotiated for it, what the peer had begun before ``taken_down_at`` included. ``begun_at``: our address in the last
+    attempt, as long as we have it. ``turned``: when an attempt last went on at another address of the peer.
     """
 
     tunnel: Tunnel
@@ -62,6 +62,7 @@ class TunnelState:
     trapped: bool = True
     started: bool = False
     taken_down: bool = False
+    taken_down_at: float = -math.inf
     begun_at: Address | None = None
     turned: float = -math.inf
 
@@ -73,6 +74,10 @@ class TunnelState:
         """It goes down without an operator's asking for it: ``action`` is what is to bring it back."""
         self.wanted = action == RESTART
         self.trapped = action != CLEAR
+
+    def refuses(self, child: ChildSa) -> bool:
+        """Whether this child was begun before an operator took the tunnel down; the peer may ask for it afterwards."""
+        return self.taken_down and (child.initiated or child.since - child.took < self.taken_down_at)
 
     @property
     def up(self) -> bool:
@@ -188,7 +193,7 @@ class Tunnels:
 
     def child_up(self, child: ChildSa) -> None:
         state = self._states.get(child.tunnel.name)
-        if state is None or state.tunnel is not child.tunnel or (state.taken_down and child.initiated):
+        if state is None or state.tunnel is not child.tunnel or state.refuses(child):
             self._discard(child)
             return
         older = [other for other in state.children if other.state == UP]
@@ -271,7 +276,7 @@ class Tunnels:
     def down(self, state: TunnelState, reason: str = TAKEN_DOWN) -> None:
         """Take a tunnel down until somebody asks for it again; who waits for it hears so."""
         state.wanted = state.connecting = False
-        state.taken_down = True
+        state.taken_down, state.taken_down_at = True, self._host.now
         _cancel(state)
         for child in list(state.children):
             self.child_gone(child, reason)
@@ -310,7 +315,7 @@ class Tunnels:
     def renew(self, names: Iterable[str]) -> None:
         """Negotiate these tunnels anew where they're wanted; whatever was under way is of their former selves."""
         for state in (self._states[name] for name in names if name in self._states):
-            if state.wanted:
+            if state.wanted or state.connecting:
                 state.connecting = False
                 self.begin(state, anew=True)
 
