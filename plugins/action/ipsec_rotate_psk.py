@@ -13,9 +13,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.controller import NoPlace, beside_inventory, plan_of
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.implementations import IMPLEMENTATIONS, Racoon2
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.inventory import InventoryError
+from ansible_collections.tanuki.ipsec.plugins.plugin_utils.keys import pair_of
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.psk_store import PskStore, PskStoreError, operator_keys
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.rotation import Rotations
 from ansible_collections.tanuki.ipsec.plugins.plugin_utils.rotation_steps import (
+    Report,
     Run,
     begin,
     close,
@@ -61,7 +63,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
             raise AnsibleActionFail("the key store: {}".format(error)) from error
-        return {"changed": bool(report.done), **report.data()}
+        return _told(report)
 
     def _run(self, arguments: Mapping[str, Any]) -> Run:
         plan = plan_of(self.task_vars, arguments["group"])
@@ -84,7 +86,7 @@ class ActionModule(ActionBase):
                 run.rotations.record_unaskable(end.local, end.peer, site)
             ends = {}
         if not ends or self._task.check_mode:
-            return {"changed": False, "pairs": [], "waiting": {}, "skipped": {}, "sites": []}
+            return _told(Report())
         options: dict[str, Any] = {"tunnels": list(ends)}
         if arguments["control"]:
             options["control"] = arguments["control"]
@@ -93,20 +95,17 @@ class ActionModule(ActionBase):
         )
         if "tunnels" not in answer:
             return answer
+        report = Report()
         for name, reason in answer["tunnels"].items():
+            end, label = ends[name], "--".join(pair_of(ends[name]))
             if reason:
                 self._display.warning("{}: {}: the new key isn't proven: {}".format(site, name, reason))
-        proven = [ends[name] for name, reason in answer["tunnels"].items() if not reason]
-        for end in proven:
-            run.rotations.record_proof(end.local, end.peer)
-        return {
-            "changed": bool(proven),
-            "pairs": ["--".join(sorted((site, end.peer.name))) for end in proven],
-            "waiting": {
-                "--".join(sorted((site, ends[name].peer.name))): reason
-                for name, reason in answer["tunnels"].items()
-                if reason
-            },
-            "skipped": {},
-            "sites": [],
-        }
+                report.waiting[label] = reason
+            else:
+                run.rotations.record_proof(end.local, end.peer)
+                report.done.append(label)
+        return _told(report)
+
+
+def _told(report: Report) -> dict[str, Any]:
+    return {"changed": bool(report.done), **report.data()}
