@@ -29,7 +29,7 @@ from .host import Host
 from .path import Path
 from .peers import Peers
 from .sessions import SessionTable
-from .tunnels import OVERLAP, Tunnels, TunnelState, Watcher
+from .tunnels import OVERLAP, TAKEN_DOWN, Tunnels, TunnelState, Watcher
 from .v1.entrance import Entrance as V1Entrance
 from .v1.session import CONNECTING, ESTABLISHED
 from .v1.session import Session as V1Session
@@ -38,11 +38,10 @@ from .v2.session import Session as V2Session
 
 Session = Union[V1Session, V2Session]
 
-_SUPERSEDED = (
-    OVERLAP + 3.0
-)  # seconds from a renewed tunnel's new child until its old IKE SA goes, after the old children
+_SUPERSEDED = OVERLAP + 3.0  # seconds from a renewed tunnel's new child until its old IKE SA goes, after the children
 _TURNS = 300.0  # seconds between two changes of address in the middle of an attempt
 _STOPPING = "the daemon stops"
+_RECONFIGURED = "its configuration changed"
 _NOT_LISTENING = "we no longer listen at {}"
 _ADDRESS_LOST = "this host no longer has the address {}"
 _SESSIONS = {IKEV1: V1Session, IKEV2: V2Session}
@@ -126,8 +125,7 @@ class Engine:
         self.host.now = now
         states = self.tunnels.named(name)
         for state in states:
-            self.delete_children(state.children)
-            self.tunnels.down(state)
+            self._end(state, TAKEN_DOWN)
             for session in self.sessions:
                 session.forgo(state.tunnel)
         return len(states)
@@ -231,8 +229,7 @@ class Engine:
         """End everything in good order: deletes go out, SAs leave the kernel."""
         self.host.now = now
         for state in self.tunnels:
-            self.delete_children(state.children)
-            self.tunnels.down(state, _STOPPING)
+            self._end(state, _STOPPING)
         for session in self._sessions:
             session.close(_STOPPING)
         self.tunnels.close()
@@ -331,10 +328,7 @@ class Engine:
     def session_moves(self, session: Session) -> None:
         """The peer's messages come from elsewhere, as after a NAT began anew: fresh children go there too."""
         events.ike_sa(self.host, session, events.ADDRESS_CHANGED)
-        for child in session.children():
-            state = self.tunnels.get(child.tunnel.name)
-            if state is not None and child.state == UP:
-                self.tunnels.begin(state)
+        self._renew_children(session)
 
     def session_down(
         self, session: Session, waiting: list[Tunnel], reason: str, connecting: bool, linger: float = 0.0
@@ -361,10 +355,7 @@ class Engine:
 
     def session_reauthenticates(self, session: Session) -> None:
         """Make what a session holds anew on another one, which authenticates first."""
-        for child in session.children():
-            state = self.tunnels.get(child.tunnel.name)
-            if state is not None and child.state == UP:
-                self.tunnels.begin(state, anew=True)
+        self._renew_children(session, anew=True)
 
     def elsewhere(self, session: Session, tunnel: Tunnel) -> bool:
         """Whether a tunnel would now be begun at another address than this session, the only one with its peer.
@@ -489,6 +480,13 @@ class Engine:
     def _children(self) -> list[ChildSa]:
         return [child for state in self.tunnels for child in state.children]
 
+    def _renew_children(self, session: Session, anew: bool = False) -> None:
+        """Make the next one of each child that carries traffic; ``anew``: on an IKE SA that authenticates first."""
+        for child in session.children():
+            state = self.tunnels.get(child.tunnel.name)
+            if state is not None and child.state == UP:
+                self.tunnels.begin(state, anew=anew)
+
     def _would_leave(self, remote: Remote, path: Path) -> bool:
         """Whether this path, begun now, would have another address of ours, which no tunnel of its peer fixes."""
         if any(not isinstance(tunnel.my_address, str) for tunnel in self.tunnels_of(remote)):
@@ -533,16 +531,20 @@ class Engine:
             if any(session.remote is remote for remote in remotes):
                 continue
             if session.state != ESTABLISHED or not self.tunnels.renewing(session.remote):
-                session.close("its configuration changed")
+                session.close(_RECONFIGURED)
 
     def _take_down(self, name: str) -> None:
         """Remove the children of a tunnel that is about to be replaced; whether it was wanted stays known."""
         state = self.tunnels.get(name)
         if state is not None:
             wanted = state.wanted
-            self.delete_children(state.children)
-            self.tunnels.down(state, "its configuration changed")
+            self._end(state, _RECONFIGURED)
             state.wanted = wanted
+
+    def _end(self, state: TunnelState, reason: str) -> None:
+        """Take a tunnel down at both ends."""
+        self.delete_children(state.children)
+        self.tunnels.down(state, reason)
 
     def _drop(self, path: Path, reason: str) -> None:
         """Count a datagram that we don't take, and say so."""

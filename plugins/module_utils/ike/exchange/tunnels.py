@@ -43,8 +43,8 @@ class TunnelState:
     """One tunnel. ``leftovers`` are SAs that an earlier run of the daemon left in the kernel for it.
 
     ``trapped``: a packet may bring it up; else only an operator or the peer. ``started``: it was begun because its
-    ``start_action`` says so, which happens once. ``taken_down``: an operator wants nothing of what is still being
-    negotiated for it, what the peer had begun before ``taken_down_at`` included. ``begun_at``: our address in the last
+    ``start_action`` says so, which happens once. ``taken_down_at``: since when an operator wants nothing of what is
+    still being negotiated for it, what the peer had begun before included. ``begun_at``: our address in the last
     attempt, as long as we have it. ``turned``: when an attempt last went on at another address of the peer.
     """
 
@@ -61,8 +61,7 @@ class TunnelState:
     carried: list[ChildSa] = field(default_factory=list)  # children of a former configuration
     trapped: bool = True
     started: bool = False
-    taken_down: bool = False
-    taken_down_at: float = -math.inf
+    taken_down_at: float | None = None
     begun_at: Address | None = None
     turned: float = -math.inf
 
@@ -77,7 +76,13 @@ class TunnelState:
 
     def refuses(self, child: ChildSa) -> bool:
         """Whether this child was begun before an operator took the tunnel down; the peer may ask for it afterwards."""
-        return self.taken_down and (child.initiated or child.since - child.took < self.taken_down_at)
+        if self.taken_down_at is None:
+            return False
+        return child.initiated or child.since - child.took < self.taken_down_at
+
+    @property
+    def taken_down(self) -> bool:
+        return self.taken_down_at is not None
 
     @property
     def up(self) -> bool:
@@ -150,7 +155,7 @@ class Tunnels:
         if watcher is not None:
             state.watchers.append(watcher)
         if state.taken_down:
-            state.taken_down, state.reason = False, ""
+            state.taken_down_at, state.reason = None, ""
         if state.connecting:
             return
         _cancel(state)
@@ -201,7 +206,7 @@ class Tunnels:
         self._children[child.inbound] = self._children[child.outbound] = child
         state.connecting = False
         state.wanted = state.trapped = True
-        state.taken_down = False
+        state.taken_down_at = None
         state.reason = ""
         state.failures = 0
         _cancel(state)
@@ -273,10 +278,10 @@ class Tunnels:
                 for child in list(state.children):
                     self.child_gone(child, "the peer has left")
 
-    def down(self, state: TunnelState, reason: str = TAKEN_DOWN) -> None:
+    def down(self, state: TunnelState, reason: str) -> None:
         """Take a tunnel down until somebody asks for it again; who waits for it hears so."""
         state.wanted = state.connecting = False
-        state.taken_down, state.taken_down_at = True, self._host.now
+        state.taken_down_at = self._host.now
         _cancel(state)
         for child in list(state.children):
             self.child_gone(child, reason)
