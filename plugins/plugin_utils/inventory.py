@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils.ike.config.build import Tuning
 from ..module_utils.ike.config.grammar import (
@@ -25,6 +23,7 @@ from ..module_utils.ike.config.grammar import (
 )
 from ..module_utils.ike.policy.sa import Address, Network
 from .profiles import DEFAULT_PROFILE, Profile
+from .values import WrongValue, read_boolean, read_number
 
 UNKNOWN = "unknown"  # as ipsec_address: the site's address isn't known beforehand
 DEFAULT_PATH_MTU = 1492  # PPPoE's (RFC 2516): what any line carries that carries Ethernet's 1500, and many don't
@@ -192,12 +191,7 @@ class _SiteReader:
             return self._wrong(variable, "{!r} is not an IPv4 or IPv6 address".format(value))
 
     def _boolean(self, variable: str, default: bool) -> bool:
-        value = self.variables.get(variable, default)
-        try:
-            return boolean(value)
-        except TypeError:
-            self._wrong(variable, "{!r} is neither true nor false".format(value))
-            return default
+        return self._read(variable, default, read_boolean)
 
     def _tuning(self) -> Tuning:
         return Tuning(
@@ -210,12 +204,15 @@ class _SiteReader:
         )
 
     def _number(self, variable: str, default: int, most: int) -> int:
-        value = self.variables.get(variable, default)
-        text = str(value)
-        if isinstance(value, bool) or not text.isdecimal() or int(text) > most:
-            self._wrong(variable, "{!r} is no number from 0 to {}".format(value, most))
+        return self._read(variable, default, lambda value: read_number(value, 0, most))
+
+    def _read(self, variable: str, default: Any, read: Callable[[Any], Any]) -> Any:
+        """A variable's value, or the default where it's wrong."""
+        try:
+            return read(self.variables.get(variable, default))
+        except WrongValue as error:
+            self._wrong(variable, str(error))
             return default
-        return int(text)
 
     def _word(self, variable: str, default: str, words: tuple[str, ...]) -> str:
         value = self.variables.get(variable, default)

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Callable
-
-from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils.ike.config.build import LocalEnd, PeerEnd, site_configuration
 from ..module_utils.ike.config.build import Profile as Cryptography
@@ -24,6 +21,7 @@ from ..module_utils.ike.config.render import render
 from ..module_utils.ike.config.values import Algorithm
 from .inventory import InventoryError, Problem
 from .profiles import DEFAULT_PROFILE, PROFILES, Profile
+from .values import WrongValue, read_boolean, read_number
 
 _BASE = "base"
 _LONGEST = 2**31 - 1  # seconds that the language can say
@@ -43,10 +41,6 @@ def all_profiles(value: Any) -> dict[str, Profile]:
     if problems:
         raise InventoryError(problems)
     return {**PROFILES, **{profile.name: profile for profile in own}}
-
-
-class _Wrong(ValueError):
-    """One value of a profile can't be used."""
 
 
 class _Reader:
@@ -89,18 +83,18 @@ class _Reader:
         for name in sorted(set(self.changes) - {_BASE}):
             try:
                 fields[name] = self._value(base, name, self.changes[name])
-            except _Wrong as error:
+            except WrongValue as error:
                 self._wrong("{}: {}".format(name, error))
         return fields
 
     def _value(self, base: Cryptography, field: str, value: Any) -> Any:
         known = sorted(set(_READERS) - (_IKEV1_ONLY if base.version == 2 else _IKEV2_ONLY))
         if field not in known:
-            raise _Wrong("no such thing with IKEv{}; there are: {}".format(base.version, ", ".join(known)))
+            raise WrongValue("no such thing with IKEv{}; there are: {}".format(base.version, ", ".join(known)))
         return _READERS[field](value, _KMP[base.version])
 
 
-_ReadValue = Callable[[Any, str], Any]  # a value of the inventory's and IKEV1 or IKEV2; raises _Wrong
+_ReadValue = Callable[[Any, str], Any]  # a value of the inventory's and IKEV1 or IKEV2; raises WrongValue
 
 
 def _algorithms(directive: str, optional: bool = False) -> _ReadValue:
@@ -109,13 +103,13 @@ def _algorithms(directive: str, optional: bool = False) -> _ReadValue:
     def read(value: Any, protocol: str) -> tuple[str, ...]:
         words = tuple(str(one) for one in _list(value))
         if not words and not optional:
-            raise _Wrong("the list is empty")
+            raise WrongValue("the list is empty")
         known = _known(protocol, directive)
         for word in words:
             if word not in known:
                 text, hint = fault(TANUKI, protocol, directive, Algorithm(word))
                 hint = "" if word in supported(TANUKI, protocol, directive) else hint
-                raise _Wrong("{} ({})".format(text, hint or "there are: " + ", ".join(known)))
+                raise WrongValue("{} ({})".format(text, hint or "there are: " + ", ".join(known)))
         return words
 
     return read
@@ -131,27 +125,18 @@ def _additional(value: Any, protocol: str) -> tuple[tuple[str, ...], ...]:
     """The methods of each additional key exchange (RFC 9370): a list of lists."""
     levels = _list(value)
     if len(levels) > len(ADDITIONAL_KES):
-        raise _Wrong("{} additional key exchanges, but IKEv2 has {}".format(len(levels), len(ADDITIONAL_KES)))
+        raise WrongValue("{} additional key exchanges, but IKEv2 has {}".format(len(levels), len(ADDITIONAL_KES)))
     return tuple(_algorithms(directive)(level, protocol) for directive, level in zip(ADDITIONAL_KES, levels))
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, (list, tuple)):
-        raise _Wrong("a list is needed")
+        raise WrongValue("a list is needed")
     return list(value)
 
 
 def _seconds(least: int) -> _ReadValue:
-    def read(value: Any, _protocol: str) -> int:
-        if (
-            isinstance(value, bool)
-            or not re.fullmatch("[0-9]{1,10}", str(value))
-            or not least <= int(value) <= _LONGEST
-        ):
-            raise _Wrong("{!r} is no number of seconds from {} to {}".format(value, least, _LONGEST))
-        return int(value)
-
-    return read
+    return lambda value, _protocol: read_number(value, least, _LONGEST, "seconds")
 
 
 def _dpd_delay(value: Any, protocol: str) -> int:
@@ -160,16 +145,13 @@ def _dpd_delay(value: Any, protocol: str) -> int:
 
 
 def _boolean(value: Any, _protocol: str) -> bool:
-    try:
-        return boolean(value)
-    except TypeError as error:
-        raise _Wrong("{!r} is neither true nor false".format(value)) from error
+    return read_boolean(value)
 
 
 def _proposal_check(value: Any, protocol: str) -> str:
     words = rule_of(protocol, "proposal_check").words
     if value not in words:
-        raise _Wrong("{!r} is none of {}".format(value, ", ".join(words)))
+        raise WrongValue("{!r} is none of {}".format(value, ", ".join(words)))
     return value
 
 
