@@ -99,6 +99,11 @@ class Site:
         """Whether NAT lies before it, as far as is known."""
         return self.address is None or self.own_address != self.address
 
+    @property
+    def needs_udp(self) -> bool:
+        """Whether ESP from and to it has to travel in UDP: for NAT before it, or because that is forced."""
+        return self.translated or self.tuning.force_encapsulation
+
 
 def read_sites(variables: Mapping[str, Mapping[str, Any]], profiles: Mapping[str, Profile]) -> dict[str, Site]:
     """Read the variables of every host (see docs/inventory.md); ``profiles`` are those that there are, by name.

@@ -44,7 +44,7 @@ class TunnelEnd:
     @property
     def encapsulated(self) -> bool:
         """Whether ESP travels in UDP, because NAT lies between the gateways or one of them forces it."""
-        return any(site.translated or site.tuning.force_encapsulation for site in (self.local, self.peer))
+        return self.local.needs_udp or self.peer.needs_udp
 
     @property
     def family(self) -> int:
@@ -197,7 +197,7 @@ def _out_of_reach(first: Site, second: Site, profile: Profile) -> Iterator[Probl
 def _behind_nat(first: Site, second: Site, profile: Profile) -> Iterator[Problem]:
     """A profile without NAT traversal, where one of the two needs it."""
     for site in (first, second):
-        if not profile.cryptography.nat_traversal and (site.translated or site.tuning.force_encapsulation):
+        if site.needs_udp and not profile.cryptography.nat_traversal:
             text = "{} has no nat_traversal, which {} needs: NAT lies before it, as far as is known, or it forces UDP"
             yield Problem(site.name, "ipsec_profile", text.format(profile.name, site.name))
 
